@@ -1,0 +1,287 @@
+"""The values that flow: changes on their way into the log, and records in it.
+
+A hot module: plain Python that setup.py compiles (declarations in event.pxd). Instances are treated
+as immutable by everybody but their maker, except `Record.sequence`, which the capture loop sets.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Literal
+
+from cdc.checkpoint import Checkpoint, Position
+from cdc.schema import TableSchema
+
+Op = Literal["r", "c", "u", "d", "t", "m"]
+"""Debezium's letters."""
+
+READ: Final = "r"
+CREATE: Final = "c"
+UPDATE: Final = "u"
+DELETE: Final = "d"
+TRUNCATE: Final = "t"
+
+
+class Unchanged:
+    """The type of UNCHANGED: a value that was not sent, never to be confused with None (NULL)."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "UNCHANGED"
+
+    def __reduce__(self) -> str:
+        return "UNCHANGED"
+
+
+UNCHANGED: Final = Unchanged()
+
+Row = Sequence[object]
+"""A row aligned with `TableSchema.columns`: a tuple of logical values, or a RawRow."""
+
+
+class RowLayout:
+    """How the columns of a RawRow are decoded; one object per table version.
+
+    `decoders[i]` turns the bytes of column i, as sent, into its logical value. `canonical[i]` says
+    that those bytes are the value's own text in UTF-8 (decimal digits of an integer, the characters
+    of a string), so that an encoder may copy them after validating them.
+    """
+
+    __slots__ = ("canonical", "decoders")
+
+    def __init__(
+        self, decoders: tuple[Callable[[bytes], object], ...], canonical: tuple[bool, ...]
+    ) -> None:
+        self.decoders = decoders
+        self.canonical = canonical
+
+
+class RawRow:
+    """A row that keeps its values as sent and decodes one when it is asked for.
+
+    `raw[i]` is bytes, None (NULL) or UNCHANGED. Behaves as the tuple of the decoded values:
+    indexing, length, iteration, equality with tuples and other rows.
+    """
+
+    __slots__ = ("layout", "raw")
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, layout: RowLayout, raw: list[object]) -> None:
+        self.layout = layout
+        self.raw = raw
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def __getitem__(self, index: int) -> object:
+        value = self.raw[index]
+        if isinstance(value, bytes):
+            return self.layout.decoders[index](value)
+        return value
+
+    def __iter__(self) -> Iterator[object]:
+        return iter([self[index] for index in range(len(self.raw))])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, (tuple, RawRow)):
+            return NotImplemented
+        return tuple(self) == tuple(other)
+
+    def __repr__(self) -> str:
+        # Row values never reach a log, not even by accident.
+        return f"<row of {len(self.raw)} columns>"
+
+
+class Transaction:
+    """What all changes of one source transaction share.
+
+    `id` is the source's own name for it (an xid in decimal, a GTID). `commit_time_us` is
+    microseconds since 1970 UTC. `xid` is the 32-bit transaction id, None where there is none.
+    `prior_position` is the position of the last commit before this one, as a number (LSN), None
+    when none is known. `origin` and `origin_position` name the replication origin, else None.
+    Snapshot rows of one table share one that stands for the snapshot's own transaction.
+    """
+
+    __slots__ = ("commit_time_us", "id", "origin", "origin_position", "prior_position", "xid")
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002
+        commit_time_us: int,
+        xid: int | None = None,
+        prior_position: int | None = None,
+        origin: str | None = None,
+        origin_position: int | None = None,
+    ) -> None:
+        self.id = id
+        self.commit_time_us = commit_time_us
+        self.xid = xid
+        self.prior_position = prior_position
+        self.origin = origin
+        self.origin_position = origin_position
+
+
+class ChangeEvent:
+    """One change of one row (or one truncate of one table).
+
+    `before` and `after` are rows aligned with `table.columns`, or None. In `before` of a delete or
+    a key change, columns that the source does not send are UNCHANGED; in `after`, UNCHANGED means
+    that the column kept its value. `ordinal` counts the changes of the transaction from 0, before
+    transforms. `position` is the change's own place in the source as a number (Postgres: LSN).
+    `snapshot` is None for streamed changes, else Debezium's marker (`first`, `true`, `last`, ...).
+    `sequence` is the record's sequence on the way out of a log, 0 on the way in.
+    """
+
+    __slots__ = (
+        "after",
+        "before",
+        "op",
+        "ordinal",
+        "position",
+        "sequence",
+        "snapshot",
+        "table",
+        "transaction",
+    )
+
+    def __init__(  # noqa: PLR0913, PLR0917 - made once per change, by position
+        self,
+        op: str,
+        table: TableSchema,
+        before: Row | None,
+        after: Row | None,
+        transaction: Transaction | None,
+        ordinal: int = 0,
+        position: int = 0,
+        snapshot: str | None = None,
+        sequence: int = 0,
+    ) -> None:
+        self.op = op
+        self.table = table
+        self.before = before
+        self.after = after
+        self.transaction = transaction
+        self.ordinal = ordinal
+        self.position = position
+        self.snapshot = snapshot
+        self.sequence = sequence
+
+    def with_rows(self, table: TableSchema, before: Row | None, after: Row | None) -> "ChangeEvent":
+        """The same change of another structure and other rows: what a transform returns."""
+        return ChangeEvent(
+            self.op,
+            table,
+            before,
+            after,
+            self.transaction,
+            self.ordinal,
+            self.position,
+            self.snapshot,
+            self.sequence,
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.op} of {self.table.qualified_name} at {self.position}/{self.ordinal}>"
+
+
+class Batch:
+    """What one `Source.poll` gives.
+
+    `checkpoint` is the change of the resume state behind this batch. `ackable` is the position that
+    the database may forget up to once this batch is durable, or None. `size_bytes` is what the
+    source received for it. `marks` are the ids of MarkCurrent commands whose position this batch
+    has reached or passed; a batch may have marks, a checkpoint and an ackable without any event.
+    """
+
+    __slots__ = ("ackable", "checkpoint", "events", "marks", "size_bytes")
+
+    def __init__(
+        self,
+        events: list[ChangeEvent],
+        checkpoint: Checkpoint,
+        ackable: Position | None,
+        size_bytes: int,
+        marks: tuple[str, ...] = (),
+    ) -> None:
+        self.events = events
+        self.checkpoint = checkpoint
+        self.ackable = ackable
+        self.size_bytes = size_bytes
+        self.marks = marks
+
+
+class Topic:
+    """A topic as its writer wants it: one object shared by all records for it.
+
+    `compacted` asks for compaction by key; a topic of a table without a key is never compacted,
+    because compaction refuses null keys. `internal` topics (schemas) have one partition.
+    """
+
+    __slots__ = ("compacted", "internal", "name")
+
+    def __init__(self, name: str, compacted: bool, internal: bool = False) -> None:  # noqa: FBT001, FBT002
+        self.name = name
+        self.compacted = compacted
+        self.internal = internal
+
+
+EVERY_PARTITION: Final = -2
+
+
+class Record:
+    """A record on its way into a log.
+
+    `mark` is what follows the sequence in the `cdc` header: `.<schema id>[.<bitmap>]`, None for
+    records that are no rows and carry no header. `headers` are the others, in order. `partition`
+    None means by key (murmur2, as Java clients do); EVERY_PARTITION asks the capture loop for one
+    copy in each. `sequence` is 0 until the capture loop sets it.
+    """
+
+    __slots__ = ("headers", "key", "mark", "partition", "sequence", "topic", "value")
+
+    def __init__(
+        self,
+        topic: Topic,
+        key: bytes | None,
+        value: bytes | None,
+        mark: bytes | None = None,
+        headers: tuple[tuple[str, bytes], ...] = (),
+        partition: int | None = None,
+        sequence: int = 0,
+    ) -> None:
+        self.topic = topic
+        self.key = key
+        self.value = value
+        self.mark = mark
+        self.headers = headers
+        self.partition = partition
+        self.sequence = sequence
+
+    def all_headers(self) -> list[tuple[str, bytes]]:
+        """The headers as written: `cdc` first where the record has a mark, then the others."""
+        if self.mark is None:
+            return list(self.headers)
+        return [("cdc", b"%d%s" % (self.sequence, self.mark)), *self.headers]
+
+
+class Stored:
+    """A record as a log gives it back. `timestamp_us` is microseconds since 1970 UTC."""
+
+    __slots__ = ("headers", "key", "offset", "partition", "timestamp_us", "topic", "value")
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: tuple[tuple[str, bytes], ...],
+        timestamp_us: int,
+    ) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+        self.key = key
+        self.value = value
+        self.headers = headers
+        self.timestamp_us = timestamp_us

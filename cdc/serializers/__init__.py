@@ -1,0 +1,1 @@
+"""Record formats: each turns changes into records and back."""
