@@ -34,7 +34,7 @@ def test_setup_compiles_the_same_modules() -> None:
     begin = text.index("HOT_MODULES = [")
     listed = text[begin : text.index("]", begin)]
 
-    assert list(compiled.HOT_MODULES) == [line.split('"')[1] for line in listed.splitlines()[1:-1]]
+    assert list(compiled.HOT_MODULES) == [line.split('"')[1] for line in listed.splitlines()[1:]]
 
 
 def test_pure_python_can_be_forced() -> None:
