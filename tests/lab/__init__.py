@@ -5,15 +5,21 @@ removes everything. What this machine cannot have raises Unavailable, which says
 """
 
 from tests.lab.errors import AddressInUse, LabError, Unavailable
+from tests.lab.kafka import KafkaServer
+from tests.lab.opensearch import OpenSearchServer
 from tests.lab.postgres import PostgresServer
 from tests.lab.postgres_database import PostgresDatabase
 from tests.lab.postgres_install import find_postgres
+from tests.lab.redis import RedisServer
 
 __all__ = [
     "AddressInUse",
+    "KafkaServer",
     "LabError",
+    "OpenSearchServer",
     "PostgresDatabase",
     "PostgresServer",
+    "RedisServer",
     "Unavailable",
     "find_postgres",
 ]

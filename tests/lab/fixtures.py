@@ -4,14 +4,21 @@ A server that cannot be had skips its tests on a laptop and fails them where `CI
 """
 
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import pytest
 
 from tests.lab.errors import Unavailable
+from tests.lab.kafka import KafkaServer
+from tests.lab.opensearch import OpenSearchServer
 from tests.lab.postgres import PostgresServer
 from tests.lab.postgres_database import PostgresDatabase
+from tests.lab.redis import RedisServer
+
+# Not 0, so that a sink that forgets the database number is seen.
+_REDIS_DATABASE = 1
 
 T = TypeVar("T")
 
@@ -41,3 +48,48 @@ def postgres_database(postgres_server: PostgresServer) -> Iterator[PostgresDatab
     """An empty database of this test's own; dropped afterwards with its slots and roles."""
     with PostgresDatabase(postgres_server) as database:
         yield database
+
+
+@pytest.fixture(scope="session")
+def kafka_server() -> Iterator[KafkaServer]:
+    """The session's Kafka; tests that stop or kill it start their own instead."""
+    with or_skip(KafkaServer.start) as server:
+        yield server
+
+
+@pytest.fixture
+def kafka_prefix(kafka_server: KafkaServer) -> Iterator[str]:
+    """The beginning of this test's own topic names; what has it is deleted afterwards."""
+    prefix = f"lab-{secrets.token_hex(6)}."
+    yield prefix
+    kafka_server.delete_topics(prefix)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The session's Redis or Valkey; tests that stop or kill it start their own instead."""
+    with or_skip(RedisServer.start) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_database(redis_server: RedisServer) -> Iterator[str]:
+    """The URL of an empty numbered database; emptied afterwards."""
+    redis_server.flush(_REDIS_DATABASE)
+    yield redis_server.database_url(_REDIS_DATABASE)
+    redis_server.flush(_REDIS_DATABASE)
+
+
+@pytest.fixture(scope="session")
+def opensearch_server() -> Iterator[OpenSearchServer]:
+    """The session's OpenSearch; tests that stop or kill it start their own instead."""
+    with or_skip(OpenSearchServer.start) as server:
+        yield server
+
+
+@pytest.fixture
+def opensearch_prefix(opensearch_server: OpenSearchServer) -> Iterator[str]:
+    """The beginning of this test's own index names; what has it is deleted afterwards."""
+    prefix = f"lab-{secrets.token_hex(6)}-"
+    yield prefix
+    opensearch_server.delete_indexes(prefix)

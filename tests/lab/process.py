@@ -151,7 +151,7 @@ class ServerProcess:
 
         Does nothing if it ended already. Raises LabError if it had to be killed.
         """
-        members = watchdog.tree(self.pid)
+        members = self._members()
         if self.is_running:
             self._process.send_signal(stop_signal or self.launch.stop_signal)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -166,7 +166,7 @@ class ServerProcess:
 
     def kill(self) -> None:
         """End the server as a crash does, and wait until nothing of it runs."""
-        members = watchdog.tree(self.pid)
+        members = self._members()
         self._process.kill()
         self._end(members, grace_s=5.0)
 
@@ -176,6 +176,10 @@ class ServerProcess:
             log.seek(self._log_start_bytes)
             lines = log.read().decode(errors="replace").splitlines()
         return "\n".join(lines[-_LOG_TAIL_LINES:])
+
+    def _members(self) -> set[watchdog.Running]:
+        """Return the server's running processes; once it is reaped its number means nothing."""
+        return watchdog.tree(self.pid) if self.is_running else set()
 
     def _end(self, members: set[watchdog.Running], grace_s: float) -> None:
         """Reap the process and see its children gone, which end by themselves or are killed."""

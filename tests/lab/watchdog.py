@@ -109,8 +109,8 @@ def _stat(pid: int) -> _Stat | None:
     return _Stat(int(fields[1]), int(fields[2]), fields[0], int(fields[19]))
 
 
-def _follow(watched: dict[int, int]) -> None:
-    """Keep `watched` (process number -> stop signal) up to date until it is time to clean up."""
+def _follow(watched: dict[Running, int]) -> None:
+    """Keep `watched` (process -> stop signal) up to date until it is time to clean up."""
     parent = os.getppid()
     pending = b""
     while True:
@@ -124,20 +124,26 @@ def _follow(watched: dict[int, int]) -> None:
                 command, *numbers = line.decode().split()
                 if command == "close":
                     return
-                if command == "watch":
-                    watched[int(numbers[0])] = int(numbers[1])
-                else:
-                    watched.pop(int(numbers[0]), None)
+                _note(watched, command, [int(number) for number in numbers])
         # A forked child of the parent may hold the pipe open; the parent's end still counts.
         if os.getppid() != parent:
             return
 
 
-def _clean_up(folder: str, watched: dict[int, int]) -> None:
+def _note(watched: dict[Running, int], command: str, numbers: list[int]) -> None:
+    pid = numbers[0]
+    for former in [former for former in watched if former.pid == pid]:
+        del watched[former]
+    if command == "watch" and (process := running(pid)) is not None:
+        watched[process] = numbers[1]
+
+
+def _clean_up(folder: str, watched: dict[Running, int]) -> None:
     trees: set[Running] = set()
-    for pid, stop_signal in watched.items():
-        trees |= tree(pid)
-        send({process for process in tree(pid) if process.pid == pid}, stop_signal)
+    for process, stop_signal in watched.items():
+        if running(process.pid) == process:
+            trees |= tree(process.pid)
+            send([process], stop_signal)
     left = wait_gone(trees, _GRACE_S) | of_folder(folder)
     while left:
         send(left, signal.SIGKILL)
@@ -151,7 +157,7 @@ def main() -> None:
     # The folder belongs to the parent: signals of a terminal must not end it early.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    watched: dict[int, int] = {}
+    watched: dict[Running, int] = {}
     _follow(watched)
     _clean_up(sys.argv[1], watched)
 
