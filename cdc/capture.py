@@ -1,0 +1,326 @@
+"""Loop 1: source -> transforms -> serializer -> log, commit, ack.
+
+The one rule: records and the checkpoint that follows from them become durable together, and the
+database is told to forget only afterwards.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from cdc.batching import CommitBudget, Limits
+from cdc.chain import Chain
+from cdc.checkpoint import Checkpoint, Position
+from cdc.errors import CdcError, StorageFull, TransientError
+from cdc.event import EVERY_PARTITION, Batch, Record
+from cdc.lifecycle import (
+    SLICE_S,
+    SOURCE_TRANSITIONS,
+    Clock,
+    Control,
+    Problem,
+    SourcePhase,
+    advance,
+    wait,
+)
+from cdc.progress import MARKS_MAX, CaptureProgress, CaptureTally
+from cdc.protocols import LogWriter, MarkCurrent, Serializer, Source, Transform
+from cdc.retry import Backoff
+from cdc.sequence import Sequencer, split
+
+KEEPALIVE_S: Final = 0.5
+"""Pause between two keepalives; with a slice on top it stays under the second promised."""
+
+REPORT_S: Final = 0.5
+"""Pause between two reports while nothing special happens."""
+
+STOP_S: Final = 8.0
+"""How long a stop waits for the log: a worker has ten seconds, closing needs some of them."""
+
+__all__ = ["Capture", "CaptureProgress", "Session"]
+
+
+class Session:
+    """One life of a source and a writer: acquire, open, start, then batches until told to stop.
+
+    Any error ends it; `close` then discards what was not committed.
+    """
+
+    def __init__(
+        self,
+        capture: "Capture",
+        tally: CaptureTally,
+        limits: Limits,
+        clock: Clock,
+        control: Control,
+    ) -> None:
+        self._capture = capture
+        self._tally = tally
+        self._clock = clock
+        self._control = control
+        self._budget = CommitBudget(limits)
+        self._serializer = capture.make_serializer()
+        self._source: Source = capture.make_source()
+        self._writer: LogWriter | None = None
+        self._sequencer = Sequencer(None, exactly_once=True, wall_us=0)
+        self._pending = Checkpoint()
+        self._ackable: Position | None = None
+        self._marks: tuple[str, ...] = ()
+        self._events = self._records = 0
+        self._heard_at_s = self._reported_at_s = clock.monotonic_s()
+        self._stop_by_s: float | None = None
+
+    # --- order of calls ---------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work until the loop shall stop. Raises the CdcError that ends the session."""
+        if self._acquire():
+            self._stream(self._start())
+
+    def close(self) -> None:
+        """Discard what was not committed, then give back the lease."""
+        try:
+            if self._writer is not None:
+                self._writer.close()
+        finally:
+            self._source.close()
+
+    def _acquire(self) -> bool:
+        while not self._control.stopping():
+            if self._source.acquire(SLICE_S):
+                self.enter(SourcePhase.STARTING)
+                return True
+            self.enter(SourcePhase.WAITING)
+        return False
+
+    def _start(self) -> LogWriter:
+        # A standby that waits for the lease has no writer: it must not fence the active one.
+        self._writer = writer = self._capture.make_writer()
+        stored, bound = split(writer.open())
+        # Opening can take longer than the lease holds.
+        self._source.keepalive()
+        self._sequencer = Sequencer(
+            bound, exactly_once=writer.exactly_once, wall_us=self._clock.wall_us()
+        )
+        self._source.start(stored)
+        for mark in self._tally.marks_wanted:
+            self._source.command(MarkCurrent(mark))
+        return writer
+
+    def _stream(self, writer: LogWriter) -> None:
+        while not self._control.stopping():
+            self._take_commands()
+            batch = self._source.poll(self._budget.wait_s(self._clock.monotonic_s(), SLICE_S))
+            self._alive()
+            self._enter_source_phase()
+            if batch is not None:
+                self._take(batch, writer)
+            if self._budget.due(self._clock.monotonic_s(), idle=batch is None):
+                self._commit(writer)
+        self.enter(SourcePhase.STOPPING)
+        if not self._budget.empty:
+            self._commit(writer)
+
+    # --- steps ------------------------------------------------------------------------------------
+
+    def _take_commands(self) -> None:
+        for command in self._control.commands():
+            assert isinstance(command, MarkCurrent), "a capture takes source commands only"
+            self._tally.marks_wanted[command.mark] = None
+            self._source.command(command)
+
+    def _take(self, batch: Batch, writer: LogWriter) -> None:
+        received_s = self._clock.monotonic_s()
+        events = self._capture.chain.apply(batch.events)
+        records = expand(self._serializer.encode(events), writer) if events else []
+        if records:
+            if not self._sequencer.covers(len(records)):
+                self._commit(writer, len(records))
+            self._sequencer.number(records)
+            self._patiently(lambda timeout_s: writer.append(records, timeout_s))
+        self._pending = self._pending.then(batch.checkpoint)
+        if batch.ackable is not None:
+            self._ackable = batch.ackable
+        self._marks += batch.marks
+        self._events += len(batch.events)
+        self._records += len(records)
+        self._budget.add(received_s, batch.size_bytes, len(batch.events), hurried=bool(batch.marks))
+
+    def _commit(self, writer: LogWriter, records_next: int = 0) -> None:
+        began_s = self._clock.monotonic_s()
+        change = self._pending.then(self._sequencer.change(records_next))
+        self._patiently(lambda timeout_s: writer.commit(change, timeout_s))
+        self._sequencer.committed()
+        if self._ackable is not None:
+            self._source.ack(self._ackable)
+        self._count(self._clock.monotonic_s() - began_s)
+
+    def _count(self, commit_s: float) -> None:
+        tally = self._tally
+        tally.events += self._events
+        tally.records += self._records
+        tally.size_bytes += self._budget.size_bytes
+        tally.commits += 1
+        tally.commit_s = commit_s
+        tally.committed_at_us = self._clock.wall_us()
+        tally.acked = self._ackable or tally.acked
+        self._budget.committed(self._clock.monotonic_s(), commit_s)
+        self._capture.backoff.reset()
+        reached, self._marks = self._marks, ()
+        self._pending = Checkpoint()
+        self._ackable = None
+        self._events = self._records = 0
+        if reached:
+            for mark in reached:
+                tally.marks_wanted.pop(mark, None)
+            tally.marks = (*tally.marks, *reached)[-MARKS_MAX:]
+            self.report()
+
+    # --- while something blocks -------------------------------------------------------------------
+
+    def _patiently(self, call: Callable[[float], bool]) -> None:
+        # The server must hear from us, and the lease must be seen, however long the log takes.
+        while not call(SLICE_S):
+            self._alive()
+            self._give_up_after_stop()
+        self._alive()
+
+    def _alive(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s - self._heard_at_s >= KEEPALIVE_S:
+            self._source.keepalive()
+            self._heard_at_s = now_s
+        if now_s - self._reported_at_s >= REPORT_S:
+            self.report()
+
+    def _give_up_after_stop(self) -> None:
+        if not self._control.stopping():
+            return
+        now_s = self._clock.monotonic_s()
+        self._stop_by_s = self._stop_by_s or now_s + STOP_S
+        if now_s >= self._stop_by_s:
+            raise TransientError(
+                f"the log did not take the last changes within {STOP_S:g} s of being told to stop",
+                hint="Nothing is lost: they are read again at the next start.",
+            )
+
+    # --- progress ---------------------------------------------------------------------------------
+
+    def _enter_source_phase(self) -> None:
+        phase = self._source.progress().phase
+        if phase != "starting":
+            self.enter(SourcePhase(phase))
+
+    def enter(self, phase: SourcePhase) -> None:
+        """Change the phase, and report it when it is another one."""
+        if phase != self._tally.phase:
+            self._tally.phase = advance(SOURCE_TRANSITIONS, self._tally.phase, phase)
+            self.report()
+
+    def report(self) -> None:
+        """Report progress with what the source says."""
+        self._reported_at_s = self._clock.monotonic_s()
+        self._control.report(
+            self._tally.progress(
+                self._clock.wall_us(), self._source.progress(), self._budget, self._reported_at_s
+            )
+        )
+
+
+def expand(records: list[Record], writer: LogWriter) -> list[Record]:
+    """The records in order, those for every partition as one copy for each."""
+    if not any(record.partition == EVERY_PARTITION for record in records):
+        return records
+    expanded: list[Record] = []
+    for record in records:
+        if record.partition != EVERY_PARTITION:
+            expanded.append(record)
+            continue
+        expanded.extend(
+            Record(record.topic, record.key, record.value, record.mark, record.headers, number)
+            for number in range(writer.partitions(record.topic))
+        )
+    return expanded
+
+
+class Capture:
+    """The capture loop of one source: sessions, one after another, with back-off between them."""
+
+    def __init__(
+        self,
+        *,
+        make_source: Callable[[], Source],
+        make_writer: Callable[[], LogWriter],
+        make_serializer: Callable[[], Serializer],
+        transforms: Sequence[Transform],
+        clock: Clock,
+        control: Control,
+        backoff: Backoff,
+        limits: Limits | None = None,
+    ) -> None:
+        """Take the parts; nothing is made before `run`.
+
+        Each session gets a new source, writer and serializer: a serializer emits every structure
+        once, and what an ended session emitted may have been discarded.
+        """
+        self.make_source = make_source
+        self.make_writer = make_writer
+        self.make_serializer = make_serializer
+        self.chain = Chain(transforms)
+        self.backoff = backoff
+        self._limits = limits or Limits()
+        self._clock = clock
+        self._control = control
+        self._tally = CaptureTally()
+
+    def run(self) -> None:
+        """Capture until told to stop. Called once.
+
+        Raises the CdcError that needs a person, after reporting it as `failed`. What is no
+        CdcError is a mistake of ours and passes through.
+        """
+        try:
+            while not self._control.stopping():
+                self._enter(SourcePhase.STARTING)
+                self._attempt()
+        except CdcError as error:
+            self._report_problem(error, SourcePhase.FAILED)
+            raise
+        self._enter(SourcePhase.STOPPING)
+        self._enter(SourcePhase.STOPPED)
+
+    def _attempt(self) -> None:
+        try:
+            self._run_session()
+        except CdcError as error:
+            if not error.retriable:
+                raise
+            stopping = self._control.stopping()
+            full = isinstance(error, StorageFull)
+            phase = SourcePhase.FAILED if full else SourcePhase.RETRYING
+            self._report_problem(error, self._tally.phase if stopping else phase)
+            wait(self._clock, self._control, self.backoff.next_s(_wish_s(error)))
+
+    def _run_session(self) -> None:
+        session = Session(self, self._tally, self._limits, self._clock, self._control)
+        try:
+            session.run()
+        finally:
+            session.close()
+
+    def _report_problem(self, error: CdcError, phase: SourcePhase) -> None:
+        self._tally.last_error = Problem.of(error, self._clock.wall_us())
+        self._tally.phase = advance(SOURCE_TRANSITIONS, self._tally.phase, phase)
+        self._report()
+
+    def _enter(self, phase: SourcePhase) -> None:
+        self._tally.phase = advance(SOURCE_TRANSITIONS, self._tally.phase, phase)
+        self._report()
+
+    def _report(self) -> None:
+        nothing = CommitBudget(self._limits)
+        now_s = self._clock.monotonic_s()
+        self._control.report(self._tally.progress(self._clock.wall_us(), None, nothing, now_s))
+
+
+def _wish_s(error: CdcError) -> float | None:
+    return error.retry_after_s if isinstance(error, TransientError) else None
