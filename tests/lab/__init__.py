@@ -4,6 +4,7 @@ Every server is a context manager; `stop`, `kill` and `start_again` keep its dat
 removes everything. What this machine cannot have raises Unavailable, which says what to install.
 """
 
+from tests.lab.chromium import ChromiumServer
 from tests.lab.errors import AddressInUse, LabError, Unavailable
 from tests.lab.kafka import KafkaServer
 from tests.lab.opensearch import OpenSearchServer
@@ -14,6 +15,7 @@ from tests.lab.redis import RedisServer
 
 __all__ = [
     "AddressInUse",
+    "ChromiumServer",
     "KafkaServer",
     "LabError",
     "OpenSearchServer",

