@@ -10,7 +10,7 @@ A component module holds its frozen pydantic `Config` and a factory; the registr
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -426,11 +426,20 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class SinkContext:
-    """What a sink is given besides its own configuration."""
+    """What a sink is given besides its own configuration.
+
+    `id_templates` are the templates that its mapping makes ids with, by `schema.table`; `*` is the
+    rule of all other tables, None means that the key alone makes the id.
+    """
 
     pipeline: str
     name: str
     state_dir: Path
+    id_templates: Mapping[str, str | None] = field(default_factory=dict)
+
+    def id_template(self, target: str) -> str | None:
+        """The template that ids of this table are made with, None when there is none."""
+        return self.id_templates.get(target, self.id_templates.get("*"))
 
 
 class Sink(Protocol):

@@ -1,0 +1,1 @@
+"""The derived stores: one file a sink."""
