@@ -1,0 +1,83 @@
+cimport cython
+from cdc.event cimport ChangeEvent, RawRow, RowLayout, Topic, Transaction
+
+
+cdef class ColumnPlan:
+    cdef bytes fragment
+    cdef bytes quoted
+    cdef int copy
+    cdef object write
+    cdef bytes null
+    cdef bint null_lost
+    cdef bytes fallback
+    cdef bytes unavailable
+
+
+cdef class TablePlan:
+    cdef object content
+    cdef Topic topic
+    cdef bytes mark
+    cdef list columns
+    cdef list key
+    cdef bytes key_end
+    cdef bytes start
+    cdef bytes value_end
+    cdef object transaction
+    cdef str snapshot
+    cdef bytes head
+    cdef bytes middle
+    cdef bytes end
+
+
+cdef bytes _SPECIAL
+
+cdef bint _is_plain(bytes text)
+
+@cython.locals(digits=bytes)
+cdef bint _is_integer(bytes text)
+
+cdef bint _is_partial(object row)
+cdef bytes _mark(bytes mark, object unchanged, object nulls, object before_nulls)
+
+
+cdef class DebeziumJson:
+    cdef object _identity
+    cdef object _options
+    cdef bint _compacts
+    cdef object _clock_us
+    cdef object _decoder
+    cdef Topic _schemas_topic
+    cdef tuple _headers
+    cdef dict _plans
+    cdef object _table
+    cdef TablePlan _plan
+    cdef object _unchanged
+    cdef object _nulls
+
+    @cython.locals(records=list, plan=TablePlan, event=ChangeEvent, clock=bytes)
+    cpdef list encode(self, object events)
+
+    cdef object _enter(self, object table, list records)
+
+    @cython.locals(transaction=Transaction, prior=bytes, xid=bytes, origin=bytes, origin_lsn=bytes, marker=bytes)
+    cdef object _begin(self, TablePlan plan, ChangeEvent event, object now_us)
+
+    @cython.locals(out=list, mark=bytes, headers=tuple)
+    cdef object _change(self, TablePlan plan, ChangeEvent event, bytes clock, list records)
+
+    @cython.locals(out=list, mark=bytes)
+    cdef object _delete(self, TablePlan plan, ChangeEvent event, object before, bytes clock, tuple headers, list records)
+
+    @cython.locals(out=list)
+    cdef object _truncate(self, TablePlan plan, ChangeEvent event, bytes clock, list records)
+
+    @cython.locals(position=bytes)
+    cdef object _finish(self, TablePlan plan, ChangeEvent event, str op, bytes clock, list out)
+
+    @cython.locals(raw_row=RawRow, column=ColumnPlan, index=cython.Py_ssize_t)
+    cdef object _row(self, TablePlan plan, object row, list out, bint old)
+
+    cdef object _key(self, TablePlan plan, object row, object other)
+
+    @cython.locals(out=list, column=ColumnPlan, place=cython.Py_ssize_t)
+    cdef object _key_if_known(self, TablePlan plan, object row)

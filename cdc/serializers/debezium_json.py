@@ -1,0 +1,387 @@
+"""Debezium's records as JSON, as Kafka's JsonConverter would have written them.
+
+A hot module: plain Python that setup.py compiles (declarations in debezium_json.pxd). What does not
+depend on a row is worked out once per table structure (TablePlan), what depends on a transaction
+once per transaction, what depends on the clock once per batch.
+"""
+
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from cdc.errors import SchemaError
+from cdc.event import EVERY_PARTITION, UNCHANGED, ChangeEvent, RawRow, Record, Row, Stored, Topic
+from cdc.protocols import Schemas
+from cdc.schema import TableSchema
+from cdc.serializers.debezium_decode import Decoder
+from cdc.serializers.debezium_plan import COPY_INTEGER, COPY_TEXT, PlanContent, plan_content
+from cdc.serializers.debezium_plan import ColumnContent as _Content
+from cdc.serializers.envelope import SourceIdentity
+from cdc.serializers.json_values import quote
+from cdc.serializers.options import Options
+
+# Everything in a text that cannot be copied between quotes: control characters, quote, backslash
+# and all bytes of characters beyond ASCII.
+_SPECIAL: Final = bytes([*range(32), 34, 92, *range(128, 256)])
+
+
+class ColumnPlan:
+    """How one column is written; `fragment` is what stands in front of its value."""
+
+    __slots__ = (
+        "copy",
+        "fallback",
+        "fragment",
+        "null",
+        "null_lost",
+        "quoted",
+        "unavailable",
+        "write",
+    )
+
+    def __init__(self, content: _Content, opening: bytes) -> None:
+        self.fragment = opening + content.name + b":"
+        self.quoted = self.fragment + b'"'
+        self.copy = content.copy
+        self.write = content.write
+        self.null = content.null
+        self.null_lost = content.null_lost
+        self.fallback = content.fallback
+        self.unavailable = content.unavailable
+
+
+class TablePlan:
+    """Everything about one table structure that its records share."""
+
+    __slots__ = (
+        "columns", "content", "end", "head", "key", "key_end", "mark", "middle", "snapshot",
+        "start", "topic", "transaction", "value_end",
+    )  # fmt: skip
+
+    def __init__(self, content: PlanContent) -> None:
+        self.content = content
+        self.topic = content.topic
+        self.mark = b"." + content.table.id.encode()
+        self.columns = _column_plans(content.columns, b"{")
+        self.key = _column_plans(content.key_columns, content.key_start + b"{")
+        self.key_end = b"}" + content.key_end
+        self.start = content.value_start + b'{"before":'
+        self.value_end = content.value_end
+        self.transaction: object = self
+        self.snapshot: str | None = None
+        self.head = b""
+        self.middle = b""
+        self.end = b""
+
+
+def _column_plans(columns: list[_Content], opening: bytes) -> list[ColumnPlan]:
+    return [
+        ColumnPlan(content, b"," if index else opening) for index, content in enumerate(columns)
+    ]
+
+
+def _is_plain(text: bytes) -> bool:
+    """Whether the bytes are a JSON string when quotes are put around them."""
+    return len(text.translate(None, _SPECIAL)) == len(text)
+
+
+def _is_integer(text: bytes) -> bool:
+    """Whether the bytes are an integer's one canonical text."""
+    digits = text[1:] if text[:1] == b"-" else text
+    return digits.isdigit() and (digits[:1] != b"0" or text == b"0")
+
+
+class DebeziumJson:
+    """The serializer of one source, or of one sink that reads what it wrote.
+
+    `schemas` is where `decode` finds structures; None when it only encodes. `compacts` says whether
+    the log compacts topics by key. `clock_us` gives microseconds since 1970 UTC.
+    """
+
+    __slots__ = (
+        "_clock_us", "_compacts", "_decoder", "_headers", "_identity", "_nulls", "_options",
+        "_plan", "_plans", "_schemas_topic", "_table", "_unchanged",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        identity: SourceIdentity,
+        options: Options,
+        schemas: Schemas | None,
+        *,
+        compacts: bool,
+        pipeline: str,
+        clock_us: Callable[[], int],
+    ) -> None:
+        self._identity = identity
+        self._options = options
+        self._compacts = compacts
+        self._clock_us = clock_us
+        self._decoder = Decoder(options, schemas)
+        self._schemas_topic = Topic(f"__cdc.{pipeline}.schemas", True, True)  # noqa: FBT003
+        self._headers = _context_headers(identity, clock_us()) if options.debezium_headers else ()
+        self._plans: dict[str, TablePlan] = {}
+        self._table: TableSchema | None = None
+        self._plan: TablePlan | None = None
+        self._unchanged = 0
+        self._nulls = 0
+
+    def encode(self, events: Sequence[ChangeEvent]) -> list[Record]:
+        """Records in order, with sequence 0, and the structures they need in front of them.
+
+        Raises SchemaError for what the format cannot carry.
+        """
+        records: list[Record] = []
+        now_us = self._clock_us()
+        clock = b'","ts_ms":%d,"ts_us":%d,"ts_ns":%d}' % (now_us // 1000, now_us, now_us * 1000)
+        for event in events:
+            if event.table is not self._table:
+                self._enter(event.table, records)
+            plan = self._plan
+            assert plan is not None
+            if event.transaction is not plan.transaction or event.snapshot != plan.snapshot:
+                self._begin(plan, event, now_us)
+            if event.op == "d":
+                self._delete(plan, event, event.before, clock, (), records)
+            elif event.op == "t":
+                self._truncate(plan, event, clock, records)
+            else:
+                self._change(plan, event, clock, records)
+        return records
+
+    def decode(self, stored: Stored) -> ChangeEvent | None:
+        """The change in a record; None for records that change no row.
+
+        Raises DecodeError or SchemaError.
+        """
+        return self._decoder.decode(stored)
+
+    def _enter(self, table: TableSchema, records: list[Record]) -> None:
+        """Make `table` the current one, and give out its structure the first time."""
+        plan = self._plans.get(table.id)
+        if plan is None:
+            content = plan_content(table, self._identity, self._options, compacts=self._compacts)
+            plan = TablePlan(content)
+            self._plans[table.id] = plan
+            canonical = table.canonical().encode()
+            records.append(Record(self._schemas_topic, table.id.encode(), canonical))
+        self._table = table
+        self._plan = plan
+
+    def _begin(self, plan: TablePlan, event: ChangeEvent, now_us: int) -> None:
+        """Work out the parts of the source block that the transaction's events share."""
+        transaction = event.transaction
+        content = plan.content
+        plan.transaction = transaction
+        plan.snapshot = event.snapshot
+        us = now_us if transaction is None else transaction.commit_time_us
+        prior = xid = origin = origin_lsn = b"null"
+        if transaction is not None:
+            if transaction.prior_position is not None:
+                prior = b'\\"%d\\"' % transaction.prior_position
+            if transaction.xid is not None:
+                xid = b"%d" % transaction.xid
+            if transaction.origin is not None:
+                origin = quote(transaction.origin)
+            if transaction.origin_position is not None:
+                origin_lsn = b"%d" % transaction.origin_position
+        marker = content.no_snapshot if event.snapshot is None else quote(event.snapshot)
+        plan.head = content.source_head % (us // 1000, marker, prior)
+        plan.middle = content.source_middle % (us, us * 1000, xid)
+        plan.end = b',"xmin":null,"origin":%b,"origin_lsn":%b},"transaction":null,"op":"' % (
+            origin,
+            origin_lsn,
+        )
+
+    def _change(
+        self, plan: TablePlan, event: ChangeEvent, clock: bytes, records: list[Record]
+    ) -> None:
+        """A read, create or update; an update of the key as delete, tombstone and create."""
+        before = event.before
+        after = event.after
+        if after is None:
+            raise SchemaError(f"a change of {plan.content.where} came without its new row")
+        key = self._key(plan, after, before)
+        headers: tuple[tuple[str, bytes], ...] = ()
+        op = event.op
+        if before is not None and op == "u":
+            old_key = self._key_if_known(plan, before)
+            if old_key is not None and old_key != key:
+                new_text = plan.content.key_header(after, before)
+                old_text = plan.content.key_header(before, None)
+                self._delete(
+                    plan, event, before, clock, (("__debezium.newkey", new_text),), records
+                )
+                headers = (("__debezium.oldkey", old_text),)
+                op = "c"
+                before = None
+            elif _is_partial(before):
+                # The header tells only of `after` which values are real, so nothing is said.
+                before = None
+        out = [plan.start]
+        before_nulls = 0
+        if before is None or op != "u":
+            out.append(b"null")
+        else:
+            self._row(plan, before, out, True)  # noqa: FBT003
+            before_nulls = self._nulls
+        out.append(b',"after":')
+        self._row(plan, after, out, False)  # noqa: FBT003
+        mark = plan.mark
+        if self._unchanged or self._nulls or before_nulls:
+            mark = _mark(mark, self._unchanged, self._nulls, before_nulls)
+        self._finish(plan, event, op, clock, out)
+        value = b"".join(out)
+        records.append(Record(plan.topic, key, value, mark, headers + self._headers))
+
+    def _delete(
+        self,
+        plan: TablePlan,
+        event: ChangeEvent,
+        before: Row | None,
+        clock: bytes,
+        headers: tuple[tuple[str, bytes], ...],
+        records: list[Record],
+    ) -> None:
+        """A delete and its tombstone, which has the same headers."""
+        if before is None:
+            raise SchemaError(f"a delete in {plan.content.where} came without its old row")
+        key = self._key(plan, before, None)
+        out = [plan.start]
+        self._row(plan, before, out, True)  # noqa: FBT003
+        mark = plan.mark
+        if self._unchanged or self._nulls:
+            mark = _mark(mark, self._unchanged, self._nulls, 0)
+        out.append(b',"after":null')
+        self._finish(plan, event, "d", clock, out)
+        headers += self._headers
+        records.append(Record(plan.topic, key, b"".join(out), mark, headers))
+        if self._options.tombstones:
+            records.append(Record(plan.topic, key, None, plan.mark, headers))
+
+    def _truncate(
+        self, plan: TablePlan, event: ChangeEvent, clock: bytes, records: list[Record]
+    ) -> None:
+        """A truncate, for every partition; compacted topics refuse records without a key."""
+        out = [plan.start, b'null,"after":null']
+        self._finish(plan, event, "t", clock, out)
+        key = plan.content.truncate_key if plan.topic.compacted else None
+        value = b"".join(out)
+        records.append(Record(plan.topic, key, value, plan.mark, self._headers, EVERY_PARTITION))
+
+    def _finish(
+        self, plan: TablePlan, event: ChangeEvent, op: str, clock: bytes, out: list[bytes]
+    ) -> None:
+        """Everything behind the rows."""
+        position = b"%d" % event.position
+        out += (plan.head, position, plan.middle, position, plan.end)
+        out += (op.encode(), clock, plan.value_end)
+
+    def _row(self, plan: TablePlan, row: Row, out: list[bytes], old: bool) -> None:  # noqa: FBT001
+        """Append a row; leaves in _unchanged and _nulls what its text does not tell.
+
+        `old`: values that were not sent are stand-ins as in a delete, not placeholders.
+        """
+        unchanged = 0
+        nulls = 0
+        raw_row = row if isinstance(row, RawRow) else None
+        values = row if raw_row is None else raw_row.raw
+        if len(values) != len(plan.columns):
+            raise SchemaError(f"a row of {plan.content.where} does not fit its structure")
+        append = out.append
+        for index, column in enumerate(plan.columns):
+            value = values[index]
+            if value is None:
+                append(column.fragment)
+                append(column.null)
+                if column.null_lost:
+                    nulls |= 1 << index
+            elif value is UNCHANGED:
+                append(column.fragment)
+                append(column.fallback if old else column.unavailable)
+                unchanged |= 1 << index
+            elif raw_row is None:
+                append(column.fragment)
+                append(column.write(value))
+            elif (
+                column.copy == COPY_TEXT and raw_row.layout.canonical[index] and _is_plain(value)  # type: ignore[arg-type]
+            ):
+                append(column.quoted)
+                append(value)  # type: ignore[arg-type]
+                append(b'"')
+            elif (
+                column.copy == COPY_INTEGER
+                and raw_row.layout.canonical[index]
+                and _is_integer(value)  # type: ignore[arg-type]
+            ):
+                append(column.fragment)
+                append(value)  # type: ignore[arg-type]
+            else:
+                append(column.fragment)
+                append(column.write(raw_row.layout.decoders[index](value)))  # type: ignore[arg-type]
+        append(b"}")
+        self._unchanged = unchanged
+        self._nulls = nulls
+
+    def _key(self, plan: TablePlan, row: Row, other: Row | None) -> bytes | None:
+        """The record's key; None when the table has none.
+
+        A key value that the new row lacks (it is large and did not change) is in the old one.
+        Raises SchemaError when a part of the key was not sent at all.
+        """
+        if not plan.key:
+            return None
+        key = self._key_if_known(plan, row)
+        if key is not None:
+            return key
+        filled = plan.content.filled_key(row, other)
+        if filled is not None:
+            key = self._key_if_known(plan, filled)
+        if key is None:
+            raise SchemaError(
+                f"the key of a change of {plan.content.where} was not sent by the database",
+                hint="Set a replica identity that contains the key: ALTER TABLE ... REPLICA "
+                "IDENTITY FULL (or USING INDEX an index on the key).",
+            )
+        return key
+
+    def _key_if_known(self, plan: TablePlan, row: Row) -> bytes | None:
+        """The key of a row, None without a key or when a part of it was not sent."""
+        out: list[bytes] = []
+        for place, column in enumerate(plan.key):
+            value = row[plan.content.table.key[place]]
+            if value is UNCHANGED:
+                return None
+            out.append(column.fragment)
+            out.append(column.null if value is None else column.write(value))
+        if not out:
+            return None
+        out.append(plan.key_end)
+        return b"".join(out)
+
+
+def _is_partial(row: Row) -> bool:
+    values = row.raw if isinstance(row, RawRow) else row
+    return any(value is UNCHANGED for value in values)
+
+
+def _mark(mark: bytes, unchanged: int, nulls: int, before_nulls: int) -> bytes:
+    """The mark with its bitmaps in hexadecimal; those at the end that are zero are left out."""
+    if before_nulls:
+        return mark + b".%x.%x.%x" % (unchanged, nulls, before_nulls)
+    if nulls:
+        return mark + b".%x.%x" % (unchanged, nulls)
+    return mark + b".%x" % unchanged
+
+
+def _context_headers(identity: SourceIdentity, now_us: int) -> tuple[tuple[str, bytes], ...]:
+    # RFC 9562, UUID version 7: milliseconds, then random bits around version and variant.
+    random = int.from_bytes(os.urandom(10), "big") & ~(0xF << 76 | 0x3 << 62)
+    run = uuid.UUID(int=(now_us // 1000) << 80 | random | 0x7 << 76 | 0x2 << 62)
+    return (
+        ("__debezium.context.connectorLogicalName", identity.name.encode()),
+        ("__debezium.context.taskId", b"0"),
+        ("__debezium.context.connectorName", identity.connector.encode()),
+        ("__debezium.context.runId", str(run).encode()),
+    )

@@ -1,0 +1,219 @@
+"""What the JSON serializer works out once per table structure: fragments, writers, constants."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cdc.errors import SchemaError
+from cdc.event import UNCHANGED, Row, Topic
+from cdc.schema import NO_DEFAULT, Column, TableSchema
+from cdc.serializers.connect import Connect
+from cdc.serializers.decimals import Unrepresentable
+from cdc.serializers.envelope import (
+    SourceIdentity,
+    column_mappings,
+    column_schema,
+    envelope_schema,
+    key_schema,
+    table_topic,
+    truncate_key_schema,
+)
+from cdc.serializers.json_values import header_text, quote, schema_text, writer
+from cdc.serializers.mapping import Mapping
+from cdc.serializers.options import Options
+
+COPY_INTEGER = 1
+COPY_TEXT = 2
+"""How the bytes of a canonical column may be copied; 0: not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnContent:
+    """One column: its quoted name, the writer of its values, and the JSON of what is missing.
+
+    `null_lost` says that NULL is written as the column's default. `fallback` stands for a value
+    that was not sent in an old row, `unavailable` for one that did not change.
+    """
+
+    name: bytes
+    copy: int
+    write: Callable[[object], bytes]
+    null: bytes
+    null_lost: bool
+    fallback: bytes
+    unavailable: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PlanContent:
+    """One table structure.
+
+    `key_start` and `key_end`, `value_start` and `value_end` go around the payload. `source_head`
+    takes milliseconds, snapshot marker and prior position; `source_middle` micro- and nanoseconds
+    and the transaction id. `where` names the table in messages.
+    """
+
+    table: TableSchema
+    where: str
+    topic: Topic
+    columns: list[ColumnContent]
+    key_columns: list[ColumnContent]
+    key_start: bytes
+    key_end: bytes
+    value_start: bytes
+    value_end: bytes
+    source_head: bytes
+    source_middle: bytes
+    no_snapshot: bytes
+    truncate_key: bytes
+    key_schema: Connect
+    mappings: list[Mapping]
+
+    def key_header(self, row: Row, other: Row | None) -> bytes:
+        """The key as the text of a key-change header."""
+        filled = self.filled_key(row, other) or row
+        value: dict[str, object] = {}
+        for index in self.table.key:
+            part = filled[index]
+            write = self.mappings[index].write
+            name = self.table.columns[index].name
+            value[name] = part if part is None or write is None else write(part)
+        return header_text(self.key_schema, value)
+
+    def filled_key(self, row: Row, other: Row | None) -> tuple[object, ...] | None:
+        """The row with key values that it lacks taken from the other one; None without another."""
+        if other is None:
+            return None
+        values = list(row)
+        for index in self.table.key:
+            if values[index] is UNCHANGED:
+                values[index] = other[index]
+        return tuple(values)
+
+
+def plan_content(
+    table: TableSchema, identity: SourceIdentity, options: Options, *, compacts: bool
+) -> PlanContent:
+    """Everything that records of this structure share. Raises SchemaError, ConfigError."""
+    topic = table_topic(identity.name, table.namespace, table.table)
+    where = f"table {table.qualified_name}"
+    mappings = column_mappings(table, options)
+    schemas = [
+        column_schema(column, how) for column, how in zip(table.columns, mappings, strict=True)
+    ]
+    columns = [
+        _column(table, column, schema, how, options)
+        for column, schema, how in zip(table.columns, schemas, mappings, strict=True)
+    ]
+    key_options = options.model_copy(update={"unrepresentable": "stop"})
+    key_columns = [
+        _column(table, table.columns[index], schemas[index], mappings[index], key_options)
+        for index in table.key
+    ]
+    key = key_schema(topic, table, schemas)
+    truncated = b'{"__cdc_truncate":' + quote(table.qualified_name) + b"}"
+    source_head, source_middle = _source_parts(table, identity, options)
+    key_start, key_end = _around(key, options)
+    truncate_start, truncate_end = _around(truncate_key_schema(), options)
+    value_start, value_end = _around(
+        envelope_schema(topic, table, schemas, identity.connector), options
+    )
+    return PlanContent(
+        table=table,
+        where=where,
+        topic=Topic(topic, compacts and bool(table.key)),
+        columns=columns,
+        key_columns=key_columns,
+        key_start=key_start,
+        key_end=key_end,
+        value_start=value_start,
+        value_end=value_end,
+        source_head=source_head,
+        source_middle=source_middle,
+        no_snapshot=b'"false"' if options.replace_null_with_default else b"null",
+        truncate_key=truncate_start + truncated + truncate_end,
+        key_schema=key,
+        mappings=mappings,
+    )
+
+
+def _around(schema: Connect, options: Options) -> tuple[bytes, bytes]:
+    if not options.schemas:
+        return b"", b""
+    return b'{"schema":' + schema_text(schema) + b',"payload":', b"}"
+
+
+def _source_parts(
+    table: TableSchema, identity: SourceIdentity, options: Options
+) -> tuple[bytes, bytes]:
+    version = identity.version if options.version is None else options.version
+
+    def constant(text: str) -> bytes:
+        return quote(text).replace(b"%", b"%%")
+
+    head = (
+        b',"source":{"version":' + constant(version)
+        + b',"connector":' + constant(identity.connector)
+        + b',"name":' + constant(identity.name)
+        + b',"ts_ms":%d,"snapshot":%b,"db":' + constant(table.database)
+        + b',"sequence":"[%b,\\"'
+    )  # fmt: skip
+    middle = (
+        b'\\"]","ts_us":%d,"ts_ns":%d,"schema":' + constant(table.namespace)
+        + b',"table":' + constant(table.table)
+        + b',"txId":%b,"lsn":'
+    )  # fmt: skip
+    return head, middle
+
+
+def _column(
+    table: TableSchema, column: Column, schema: Connect, how: Mapping, options: Options
+) -> ColumnContent:
+    write_json = writer(schema)
+    has_default = schema.default is not NO_DEFAULT
+    default = write_json(schema.default) if has_default else b""
+    null_lost = has_default and column.nullable and options.replace_null_with_default
+    null = default if null_lost else b"null"
+    required = default or write_json(how.zero)
+    fallback = null if column.nullable else required
+    where = f"column {column.name!r} of table {table.qualified_name}"
+    copy = 0
+    if how.write is None and schema.type in {"int8", "int16", "int32", "int64"}:
+        copy = COPY_INTEGER
+    elif how.write is None and schema.type == "string":
+        copy = COPY_TEXT
+    return ColumnContent(
+        name=quote(column.name),
+        copy=copy,
+        write=_value_writer(where, column, how, write_json, options),
+        null=null,
+        null_lost=null_lost,
+        fallback=fallback,
+        unavailable=fallback if how.unavailable is None else write_json(how.unavailable),
+    )
+
+
+def _value_writer(
+    where: str,
+    column: Column,
+    how: Mapping,
+    write_json: Callable[[object], bytes],
+    options: Options,
+) -> Callable[[object], bytes]:
+    convert = how.write
+    if convert is None:
+        return write_json
+
+    def write(value: object) -> bytes:
+        try:
+            return write_json(convert(value))
+        except Unrepresentable as error:
+            if options.unrepresentable == "null" and column.nullable:
+                return b"null"
+            raise SchemaError(
+                f"{where}: {error.reason} has no encoding in this format",
+                hint="Choose another encoding in the source's `format:` (decimal: string, "
+                "time_precision, interval: string), exclude the column, or set "
+                "`unrepresentable: null`, which writes NULL where the column allows it.",
+            ) from error
+
+    return write

@@ -1,0 +1,76 @@
+"""The `format:` block of a source: how values and records are written."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Decimals = Literal["precise", "string", "double"]
+TimePrecision = Literal[
+    "adaptive",
+    "adaptive_time_microseconds",
+    "connect",
+    "isostring",
+    "microseconds",
+    "nanoseconds",
+]
+Binary = Literal["bytes", "base64", "base64_url_safe", "hex"]
+
+
+class Options(BaseModel):
+    """How the records of a source look. The defaults are Debezium's, without inline schemas."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["json"] = Field(default="json", description="Debezium's envelope as JSON.")
+    schemas: bool = Field(
+        default=False,
+        description="Put the Connect schema into every key and value (`schemas.enable`).",
+    )
+    decimal: Decimals = Field(
+        default="precise",
+        description="Exact decimals as base64 of the unscaled number, as text, or as a double.",
+    )
+    time_precision: TimePrecision = Field(
+        default="adaptive",
+        description="Unit or text form of dates, times and timestamps without a zone.",
+    )
+    binary: Binary = Field(
+        default="bytes", description="Binary columns as bytes (base64 in JSON) or as text."
+    )
+    interval: Literal["numeric", "string"] = Field(
+        default="numeric",
+        description="Intervals as microseconds (a month is 30.4375 days) or as ISO 8601 text.",
+    )
+    tombstones: bool = Field(
+        default=True,
+        description="Follow each delete by a null value, so that compaction removes the key.",
+    )
+    replace_null_with_default: bool = Field(
+        default=True,
+        description="Write NULL of a column that has a default as that default, as Connect does.",
+    )
+    unavailable_value_placeholder: str = Field(
+        default="__debezium_unavailable_value",
+        min_length=1,
+        description="What stands for a value that did not change and was not sent.",
+    )
+    unrepresentable: Literal["stop", "null"] = Field(
+        default="stop",
+        description="What to do with a value that the format has no encoding for.",
+    )
+    debezium_headers: bool = Field(
+        default=False, description="Add Debezium's four context headers to records of rows."
+    )
+    version: str | None = Field(
+        default=None,
+        min_length=1,
+        description="`source.version`, for consumers that look at it; by default `tidewire-` and "
+        "the version of Tidewire.",
+    )
+
+    @field_validator("unavailable_value_placeholder")
+    @classmethod
+    def _no_raw_bytes(cls, text: str) -> str:
+        if text.startswith("hex:"):
+            raise ValueError("a placeholder of raw bytes (hex:...) is not supported; give its text")
+        return text
