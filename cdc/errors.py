@@ -11,6 +11,7 @@
     |- Fenced                 another writer has taken over; this one must stay down
     |- DecodeError            bytes that do not mean what the protocol says
     |- SchemaError            a structure that cannot be handled
+    |- LogRefused             the log refuses what we send (credentials, rights, limits)
     '- SinkRefused            a store refuses everything we send (credentials, rights)
 
 `retriable` says whether the same worker may try again by itself; `hint` is the operator's next
@@ -121,6 +122,12 @@ class SchemaError(CdcError):
     """A structure (type, column, table) that cannot be handled."""
 
     default_hint = "Exclude the named column or table, or change its type."
+
+
+class LogRefused(CdcError):
+    """The log refuses what we send. Retrying would not help before somebody changes it."""
+
+    default_hint = "Check the log's credentials, rights and limits with `cdc check`."
 
 
 class SinkRefused(CdcError):

@@ -1,0 +1,1 @@
+"""Logs: where change records are kept durably, in order, between sources and sinks."""
