@@ -1,5 +1,6 @@
 """The lab's parts: ports, the cache, accounts, and what happens when something cannot be had."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.lab import AddressInUse, Unavailable, cache, maven, ports, postgres_install
-from tests.lab.fixtures import or_skip
 from tests.lab.identity import Account, readable_tree
 
 _TIMEOUT_S = 60.0
@@ -39,6 +39,26 @@ print((filled("piece", fill) / "by").read_text())
 """
 
 
+_REASON = "no such server here; install it"
+_RAISE = 'raise Unavailable("no such server here", "install it")'
+_TESTS = {
+    "fixture": f"""
+import pytest
+from tests.lab import Unavailable
+@pytest.fixture(scope="session")
+def server():
+    {_RAISE}
+def test_one(server): pass
+def test_two(server): pass
+""",
+    "test": f"""
+from tests.lab import Unavailable
+def test_one():
+    {_RAISE}
+""",
+}
+
+
 @pytest.fixture
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
@@ -53,18 +73,28 @@ def _missing() -> None:
     raise Unavailable("no such server here", "install it")
 
 
-def test_missing_server_skips_where_ci_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CI", raising=False)
+@pytest.mark.parametrize("phase", ["fixture", "test"])
+@pytest.mark.parametrize(("ci", "outcome"), [("", "SKIPPED"), ("true", "FAILED")])
+def test_missing_server_skips_on_a_laptop_and_fails_in_ci(
+    phase: str, ci: str, outcome: str, tmp_path: Path
+) -> None:
+    (tmp_path / "test_missing.py").write_text(_TESTS[phase])
+    command = [sys.executable, "-m", "pytest", "-p", "tests.lab.fixtures", "-ra", "--no-header"]
 
-    with pytest.raises(pytest.skip.Exception, match=r"^no such server here; install it$"):
-        or_skip(_missing)
+    done = subprocess.run(
+        [*command, "--rootdir", str(tmp_path), "-c", os.devnull, str(tmp_path)],
+        env={**os.environ, "CI": ci, "PYTHONPATH": str(_ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_TIMEOUT_S,
+    )
 
-
-def test_missing_server_fails_where_ci_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CI", "true")
-
-    with pytest.raises(pytest.fail.Exception, match=r"no such server here; install it$"):
-        or_skip(_missing)
+    summary = [line.split()[0] for line in done.stdout.splitlines() if _REASON in line]
+    # Pytest calls a failure in a fixture an error.
+    assert summary[-1] == ("ERROR" if outcome == "FAILED" and phase == "fixture" else outcome)
+    assert "Traceback" not in done.stdout
 
 
 def test_missing_maven_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

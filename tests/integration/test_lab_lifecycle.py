@@ -31,6 +31,7 @@ from tests.lab.process import PREFIX, RunFolder, ServerProcess
 
 _TIMEOUT_S = 60.0
 _ROOT = Path(__file__).parents[2]
+AnyServer = PostgresServer | RedisServer | KafkaServer | OpenSearchServer | ChromiumServer
 _STARTERS = [
     pytest.param(PostgresServer.start, marks=pytest.mark.postgres),
     pytest.param(RedisServer.start, marks=pytest.mark.redis),
@@ -81,7 +82,7 @@ def folder() -> Iterator[RunFolder]:
 
 
 @pytest.mark.parametrize("start", _STARTERS)
-def test_closed_server_leaves_no_process_and_no_folder(start: Callable[[], RedisServer]) -> None:
+def test_closed_server_leaves_no_process_and_no_folder(start: Callable[[], AnyServer]) -> None:
     server = start()
     process: ServerProcess = server._process
     members = watchdog.tree(process.pid)
@@ -175,6 +176,7 @@ def test_taken_port_is_told_apart_for_kafka(taken_port: int) -> None:
         own_folder.close()
 
 
+@pytest.mark.slow
 @pytest.mark.opensearch
 def test_taken_port_is_told_apart_for_opensearch(folder: RunFolder, taken_port: int) -> None:
     tree, chosen = opensearch.opensearch_tree(), (taken_port, *ports.free_ports(1))

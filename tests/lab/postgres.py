@@ -195,7 +195,7 @@ class PostgresServer:
             timeout_s=_START_TIMEOUT_S,
             stop_signal=signal.SIGINT,
             orphan_signal=signal.SIGQUIT,
-            without=("PG",),
+            hidden_prefixes=("PG",),
         )
         return ServerProcess(launch, self._folder)
 

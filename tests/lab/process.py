@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.lab import watchdog
 from tests.lab.errors import AddressInUse, LabError
@@ -100,7 +98,8 @@ class Launch:
     # What the watchdog sends when this process died: nobody is left to wait for an orderly stop.
     orphan_signal: signal.Signals = signal.SIGTERM
     environment: Mapping[str, str] = field(default_factory=dict)
-    without: tuple[str, ...] = ()
+    # Variables of this process whose names begin so are not for the server.
+    hidden_prefixes: tuple[str, ...] = ()
 
 
 class ServerProcess:
@@ -215,17 +214,6 @@ class ServerProcess:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_POLL_S)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
 
 def run_tool(command: Sequence[str], folder: RunFolder, timeout_s: float = 120.0) -> None:
     """Run a tool of a server to its end, as the server's account, in its folder.
@@ -256,7 +244,7 @@ def _environment(launch: Launch, folder: RunFolder) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(launch.without or ("\0",))
+        if not name.startswith(launch.hidden_prefixes)
     }
     own = {"HOME": str(folder.path), watchdog.FOLDER_VARIABLE: str(folder.path)}
     return {**kept, **own, **launch.environment}
