@@ -47,12 +47,15 @@ class SourceContext:
 
     `pipeline` and `name` identify it everywhere (slot, publication and lease names derive from
     them). `topic_prefix` names its topics. `state_dir` is a folder of its own for spill files.
+    `excluded_columns` are globs of qualified table names, and of columns there, that a transform
+    takes out of every row: the source need not know their types.
     """
 
     pipeline: str
     name: str
     topic_prefix: str
     state_dir: Path
+    excluded_columns: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

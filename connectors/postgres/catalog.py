@@ -1,12 +1,11 @@
 """What the database's catalog says about captured tables, and what a Relation message makes of it.
 
 Every query names its schema and takes its values as parameters. The session must have
-`connection.SESSION_SETTINGS`, the empty search_path above all.
+`decoders.SESSION_SETTINGS`, the empty search_path above all.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Final
 
 import psycopg
@@ -19,7 +18,7 @@ from connectors.postgres.defaults import Expression, defaults_of
 from connectors.postgres.keys import NO_KEY, Index, choose_key, read_indexes
 from connectors.postgres.logical_types import Types, read_types
 from connectors.postgres.pgoutput import Relation, RelationColumn
-from connectors.postgres.tables import CapturedTable, captured_tables
+from connectors.postgres.tables import CapturedTable, captured_tables, matches
 
 __all__ = [
     "CapturedTable",
@@ -263,10 +262,6 @@ def describe(
     """
     asked = list(oids)
     with connection.transaction():
-        # So that the text of a default has no backslash escapes, whatever the role's setting is.
-        connection.execute(
-            "SELECT pg_catalog.set_config('standard_conforming_strings', 'on', true)"
-        )
         tables = connection.execute(_READ_TABLES, (asked,)).fetchall()
         rows = [_ColumnRow(*row) for row in connection.execute(_READ_COLUMNS, (asked,))]
         indexes = read_indexes(connection, asked)
@@ -340,9 +335,7 @@ def _facts_of(
 
 
 def _is_excluded(table: str, column: str, excluded: ExcludedColumns) -> bool:
-    return any(
-        fnmatchcase(table, tables) and fnmatchcase(column, columns) for tables, columns in excluded
-    )
+    return any(matches(table, tables) and matches(column, columns) for tables, columns in excluded)
 
 
 def _read_defaults(

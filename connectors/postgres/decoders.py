@@ -38,6 +38,18 @@ from connectors.postgres import values
 
 Decoder = Callable[[bytes], object]
 
+SESSION_SETTINGS: Final[Mapping[str, str]] = {
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "lc_monetary": "C",
+    "standard_conforming_strings": "on",
+    "search_path": "",
+}
+"""What decides how a value is written, whatever the role's and the database's settings are."""
+
 _BOUNDS: Final = re.compile(rb"(?:\[-?\d+:-?\d+\]){1,6}=")
 _BARE: Final = re.compile(rb'[^,{}"\\]+')
 _DECODERS: Final[Mapping[type[LogicalType], Decoder]] = {

@@ -91,8 +91,7 @@ class _Constant:
 def defaults_of(connection: psycopg.Connection, expressions: Sequence[Expression]) -> list[object]:
     """The default of each expression as a logical value or NO_DEFAULT, in the same order.
 
-    Only reads, in savepoints of its own. The session must have connection.SESSION_SETTINGS
-    and standard_conforming_strings.
+    Only reads, in savepoints of its own. The session must have decoders.SESSION_SETTINGS.
     """
     results: list[object] = [NO_DEFAULT] * len(expressions)
     to_cast: list[tuple[int, _Constant]] = []

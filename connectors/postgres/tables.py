@@ -4,10 +4,11 @@ Ordinary tables and leaf partitions that write WAL; never the server's own. A na
 a partitioned table means its leaves.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final
 
 import psycopg
@@ -15,7 +16,7 @@ import psycopg
 from cdc.errors import ConfigError
 from connectors.postgres.keys import read_indexes
 
-_GLOB_CHARACTERS: Final = frozenset("*?[")
+_GLOB_CHARACTERS: Final = frozenset("*?")
 _NEAREST_CUTOFF: Final = 0.4
 
 
@@ -92,7 +93,7 @@ def captured_tables(
 ) -> list[CapturedTable]:
     """The tables that the configuration means, by qualified name.
 
-    Both lists hold names or globs (`*`, `?`, `[...]`) of `schema.table`. Raises ConfigError for a
+    Both lists hold names or globs (`*`, `?`) of `schema.table`. Raises ConfigError for a
     name in `tables` that means nothing; a glob may.
     """
     relations = _read_relations(connection)
@@ -154,7 +155,18 @@ def _read_relations(connection: psycopg.Connection) -> list[_Relation]:
 
 def _fits(relation: _Relation, patterns: Sequence[str]) -> bool:
     names = (relation.qualified_name, *relation.ancestors)
-    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+    return any(matches(name, pattern) for name in names for pattern in patterns)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a glob of `*` (any characters) and `?` (one) fits the whole name."""
+    return _compiled(pattern).fullmatch(name) is not None
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    escaped = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.compile(escaped, re.DOTALL)
 
 
 def _with_facts(

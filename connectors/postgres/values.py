@@ -1,7 +1,7 @@
 r"""From Postgres's text format to logical values.
 
 A hot module: plain Python that setup.py compiles (declarations in values.pxd). Every function takes
-the bytes as sent, in UTF-8, by a session with `connection.SESSION_SETTINGS`, and raises DecodeError
+the bytes as sent, in UTF-8, by a session with `decoders.SESSION_SETTINGS`, and raises DecodeError
 for bytes that the type's output function cannot have written: never a guess, and never the bytes
 themselves in a message.
 
