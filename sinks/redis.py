@@ -60,41 +60,49 @@ class Config(BaseModel):
     url: Secret = Field(
         description="`redis://host:6379/0`, `rediss://` for TLS, or `unix:///path?db=0`."
     )
-    username: str | None = Field(None, description="The user, unless the url names it.")
-    password: Secret | None = Field(None, description="The password, unless the url holds it.")
+    username: str | None = Field(default=None, description="The user, unless the url names it.")
+    password: Secret | None = Field(
+        default=None, description="The password, unless the url holds it."
+    )
     value: Literal["json", "hash"] = Field(
-        "json",
+        default="json",
         description="`json`: a string that holds the document; `hash`: one field of a hash for "
         "each field that is not null.",
     )
     ttl_s: float | None = Field(
-        None,
+        default=None,
         gt=0,
         description="How long a document lives after its last change; for ever if unset.",
     )
     tombstone_s: float = Field(
-        86400.0,
+        default=86400.0,
         gt=0,
         description="How long the version of a deleted document is remembered, "
         "so that an older change cannot bring it back.",
     )
     internal_prefix: str = Field(
-        "cdc", min_length=1, description="The beginning of the keys that hold versions."
+        default="cdc", min_length=1, description="The beginning of the keys that hold versions."
     )
     batch_bytes_max: int = Field(
-        4194304, gt=0, description="The most that is sent before the answers are read, in bytes."
+        default=4194304,
+        gt=0,
+        description="The most that is sent before the answers are read, in bytes.",
     )
     replicas_min: int = Field(
-        0, ge=0, description="How many replicas must have a batch before it counts as written."
+        default=0,
+        ge=0,
+        description="How many replicas must have a batch before it counts as written.",
     )
-    timeout_s: float = Field(10.0, gt=0, description="How long to wait for an answer.")
+    timeout_s: float = Field(default=10.0, gt=0, description="How long to wait for an answer.")
     tls_ca_file: Path | None = Field(
-        None, description="Certificates to trust with `rediss://`; the system's if unset."
+        default=None, description="Certificates to trust with `rediss://`; the system's if unset."
     )
-    tls_cert_file: Path | None = Field(None, description="Our certificate, where one is asked for.")
-    tls_key_file: Path | None = Field(None, description="The key of `tls_cert_file`.")
+    tls_cert_file: Path | None = Field(
+        default=None, description="Our certificate, where one is asked for."
+    )
+    tls_key_file: Path | None = Field(default=None, description="The key of `tls_cert_file`.")
     tls_mode: Literal["verify-full", "verify-ca", "require"] = Field(
-        "verify-full",
+        default="verify-full",
         description="With `rediss://`: check certificate and host name, the certificate only, "
         "or nothing.",
     )

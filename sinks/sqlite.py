@@ -71,25 +71,27 @@ class Config(BaseModel):
 
     path: Path = Field(description="The database file; made when it does not exist.")
     search: tuple[str, ...] | None = Field(
-        None,
+        default=None,
         min_length=1,
         description="Fields whose text can be searched; every field that holds text when not set. "
         "A change acts on documents written afterwards.",
     )
     tokenizer: str = Field(
-        "unicode61 remove_diacritics 2",
+        default="unicode61 remove_diacritics 2",
         pattern=r"^[A-Za-z0-9_ ]+$",
         description="The FTS5 tokenizer, for example `porter unicode61` or `trigram`; "
         "fixed when the file is made.",
     )
     tombstone_s: float = Field(
-        604800.0,
+        default=604800.0,
         gt=0,
         description="How long the version of a deleted document is remembered, "
         "so that an older change cannot bring it back.",
     )
     busy_timeout_s: float = Field(
-        10.0, gt=0, description="How long a write waits for another program's lock on the file."
+        default=10.0,
+        gt=0,
+        description="How long a write waits for another program's lock on the file.",
     )
 
 
