@@ -1,0 +1,1 @@
+"""Work on derived stores through their contracts."""
