@@ -16,6 +16,7 @@ from types import ModuleType
 HOT_MODULES = (
     "cdc.event",
     "cdc.serializers.debezium_json",
+    "connectors.postgres.copy_text",
     "connectors.postgres.pgoutput",
     "connectors.postgres.values",
 )

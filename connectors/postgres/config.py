@@ -1,0 +1,110 @@
+"""What a user says about a Postgres source."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.functional_validators import AfterValidator
+
+from cdc.secret import Secret
+
+
+def _table_pattern(pattern: str) -> str:
+    schema, dot, table = pattern.partition(".")
+    if not (schema and dot and table):
+        raise ValueError("must be `schema.table`; both may hold the wildcards * and ?")
+    return pattern
+
+
+def _slot_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_]{1,63}", name):
+        raise ValueError("must be 1 to 63 lower-case letters, digits and underscores")
+    return name
+
+
+def _publication_name(name: str) -> str:
+    if not name or len(name.encode()) > 63 or "\0" in name:
+        raise ValueError("must be 1 to 63 bytes long")
+    return name
+
+
+TablePattern = Annotated[str, AfterValidator(_table_pattern)]
+
+
+class Config(BaseModel):
+    """A Postgres database to capture."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: Secret = Field(
+        description="Address, as libpq takes it: `postgresql://USER@HOST:PORT/DATABASE`. TLS and "
+        "other connection parameters go here too: `?sslmode=verify-full&sslrootcert=...`."
+    )
+    password: Secret | None = Field(
+        default=None,
+        description="Password; read again for each connection when it is `${file:...}`.",
+    )
+    password_command: tuple[str, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Program and arguments whose first line of output is the password; run for "
+        "each connection, for tokens that live shortly.",
+    )
+    tables: tuple[TablePattern, ...] = Field(
+        min_length=1,
+        description="Tables to capture, as `schema.table`; both parts may hold the wildcards "
+        "`*` and `?`.",
+    )
+    exclude_tables: tuple[TablePattern, ...] = Field(
+        default=(), description="Tables not to capture although `tables` names them."
+    )
+    snapshot: Literal["initial", "never", "only", "when_needed"] = Field(
+        default="initial",
+        description="`initial`: the rows that exist at the first start, then changes. `never`: "
+        "changes from the first start on. `only`: the rows, then nothing, without a slot. "
+        "`when_needed`: like `initial`, and again whenever the stored position is lost.",
+    )
+    slot: Annotated[str, AfterValidator(_slot_name)] | None = Field(
+        default=None,
+        description="Replication slot; by default `cdc_` and the names of pipeline and source.",
+    )
+    publication: Annotated[str, AfterValidator(_publication_name)] | None = Field(
+        default=None, description="Publication; by default named like the slot."
+    )
+    create_slot: bool = Field(
+        default=True, description="Make the slot at the first start when it does not exist."
+    )
+    create_publication: bool = Field(
+        default=True,
+        description="Make the publication when it does not exist, and add captured tables to it.",
+    )
+    keyless_tables: Literal["emit", "refuse"] = Field(
+        default="emit",
+        description="Tables without primary key and replica identity index: `emit` their changes "
+        "without a key, or `refuse` to start.",
+    )
+    connect_timeout_s: float = Field(
+        default=10.0, ge=2.0, le=600.0, description="How long to wait for a connection."
+    )
+    status_interval_s: float = Field(
+        default=10.0,
+        ge=0.1,
+        le=30.0,
+        description="How often the server is told that we live and how far everything is safe. "
+        "Less than half of the server's wal_sender_timeout.",
+    )
+    snapshot_lot_rows_max: int = Field(
+        default=1000, ge=1, le=100_000, description="Rows read at once by a snapshot, at most."
+    )
+    snapshot_lot_bytes_max: int = Field(
+        default=1 << 20,
+        ge=1024,
+        le=1 << 28,
+        description="Bytes read at once by a snapshot, at most; a larger row comes alone.",
+    )
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if self.password is not None and self.password_command is not None:
+            raise ValueError("give `password` or `password_command`, not both")
+        return self

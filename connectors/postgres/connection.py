@@ -1,0 +1,157 @@
+"""How connections to the source are made: address, fresh password, session settings."""
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from typing import Any, Final, LiteralString
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from cdc.errors import ConfigError, TransientError
+from cdc.secret import Secret
+from connectors.postgres import decoders
+from connectors.postgres.refusals import connection_error, session_error
+
+# What makes the text form of values and the meaning of catalog queries independent of the settings
+# of role, database and server; options of the connection rank above those.
+# row_security off: a policy that would hide rows is an error instead.
+# Source: PostgreSQL manual, Client Connection Defaults.
+SESSION_SETTINGS: Final = {
+    **decoders.SESSION_SETTINGS,
+    "client_encoding": "UTF8",
+    "xmlbinary": "base64",
+    "row_security": "off",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "default_transaction_read_only": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
+
+# A dead peer is noticed within this time instead of the hours of the system's own default.
+_DEAD_PEER: Final = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+
+class Dialer:
+    """Opens connections to one database.
+
+    The password is read again, and `password_command` run again, for each of them.
+    """
+
+    def __init__(
+        self,
+        url: Secret,
+        password: Secret | None,
+        password_command: tuple[str, ...] | None,
+        connect_timeout_s: float,
+        application_name: str,
+    ) -> None:
+        self._url = url
+        self._password = password
+        self._password_command = password_command
+        self._connect_timeout_s = connect_timeout_s
+        self._application_name = application_name
+
+    def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """An ordinary connection in autocommit mode. Raises TransientError or SourceRefused."""
+        return self._dial()
+
+    def connect_replication(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """A connection that takes replication commands for this database."""
+        return self._dial(replication="database")
+
+    def _dial(self, **more: str) -> psycopg.Connection[tuple[Any, ...]]:
+        conninfo = self._conninfo(more)
+        try:
+            return psycopg.connect(conninfo, autocommit=True)
+        except psycopg.Error as error:
+            raise connection_error(error) from error
+
+    def _conninfo(self, more: dict[str, str]) -> str:
+        try:
+            given = conninfo_to_dict(self._url.reveal())
+        except psycopg.ProgrammingError as error:
+            # The driver's message may repeat parts of the URL, and with it the password.
+            raise ConfigError(
+                "`url` of the source is no Postgres address",
+                hint="Write it as postgresql://USER@HOST:PORT/DATABASE?sslmode=...",
+            ) from error
+        settings = " ".join(
+            f"-c {name}={_escape(value)}" for name, value in SESSION_SETTINGS.items()
+        )
+        fixed: dict[str, Any] = {
+            "application_name": self._application_name,
+            "options": f"{given.get('options') or ''} {settings}".strip(),
+            **more,
+        }
+        password = self._current_password()
+        if password is not None:
+            fixed["password"] = password
+        # What the user says about timeouts in the URL wins over what we think.
+        defaults: dict[str, Any] = {
+            "connect_timeout": max(2, round(self._connect_timeout_s)),
+            **_DEAD_PEER,
+        }
+        return make_conninfo("", **{**defaults, **given, **fixed})
+
+    def _current_password(self) -> str | None:
+        if self._password_command is not None:
+            return _run_password_command(self._password_command, self._connect_timeout_s)
+        return None if self._password is None else self._password.reveal()
+
+
+def _escape(value: str) -> str:
+    # Spaces and backslashes in the `options` parameter are escaped with a backslash.
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")
+
+
+def _run_password_command(command: tuple[str, ...], timeout_s: float) -> str:
+    """The first line that the command prints. What it prints is never shown."""
+    try:
+        done = subprocess.run(  # noqa: S603 - the operator's own command, without a shell
+            command, capture_output=True, text=True, check=False, timeout=timeout_s
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"`password_command` cannot be run: {command[0]}",
+            hint="Name a program that exists and may be executed by this user.",
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise TransientError(
+            f"`password_command` ({command[0]}) gave no password in {timeout_s:g} s"
+        ) from error
+    lines = done.stdout.splitlines()
+    if done.returncode != 0 or not lines:
+        raise TransientError(
+            f"`password_command` ({command[0]}) ended with exit code {done.returncode} "
+            f"and {'a' if lines else 'no'} password",
+            hint="Run it by hand as the user of this process.",
+        )
+    return lines[0]
+
+
+@contextlib.contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turns the driver's errors into ours; `doing` says what was tried, as in `X failed`."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise session_error(error, doing) from error
+
+
+def rows_of(
+    connection: psycopg.Connection[tuple[Any, ...]],
+    doing: str,
+    query: LiteralString,
+    parameters: tuple[object, ...] = (),
+) -> list[tuple[Any, ...]]:
+    """All rows of a small query, with errors translated."""
+    with translated(doing):
+        return connection.execute(query, parameters).fetchall()

@@ -1,0 +1,50 @@
+# cython: language_level=3
+cimport cython
+
+from cdc.event cimport ChangeEvent, RawRow, RowLayout, Transaction
+
+cdef int _HEADER
+cdef object _UNCHANGED
+
+cdef class Table:
+    cdef readonly object schema
+    cdef readonly RowLayout layout
+    cdef readonly tuple in_identity
+    cdef readonly Py_ssize_t width
+
+cdef class Decoder:
+    cdef public dict tables
+    cdef readonly Transaction transaction
+    cdef readonly Py_ssize_t index
+    cdef readonly long long count
+    cdef readonly long long ordinal
+    cdef readonly long long skip
+    cdef Py_ssize_t _pos
+    cdef bint _partial
+
+    @cython.locals(data=bytes, stop=Py_ssize_t, kind=int)
+    cpdef decode(self, list payloads, Py_ssize_t index, list events)
+
+    @cython.locals(oid="unsigned int", table=Table, ordinal="long long", before=RawRow, after=RawRow)
+    cdef _change(self, bytes data, int kind, list events)
+
+    @cython.locals(mark=int, row=RawRow, raw=list, index=Py_ssize_t)
+    cdef RawRow _old_row(self, bytes data, int kind, Table table)
+
+    @cython.locals(
+        end=Py_ssize_t, pos=Py_ssize_t, size=Py_ssize_t, width=Py_ssize_t, form=int, raw=list,
+        bytes_at="const unsigned char*",
+    )
+    cdef RawRow _row(self, bytes data, int kind, int mark, Table table)
+
+    @cython.locals(tables="unsigned int", number=Py_ssize_t, oid="unsigned int", table=Table)
+    cdef _truncate(self, bytes data, list events)
+
+@cython.locals(new=list, old=list, index=Py_ssize_t)
+cdef _complete(RawRow after, RawRow before)
+
+@cython.locals(number="unsigned long long")
+cdef unsigned long long _uint32(bytes data, Py_ssize_t pos) except? 0
+
+@cython.locals(high="unsigned long long")
+cdef unsigned long long _uint64(bytes data, Py_ssize_t pos) except? 0

@@ -1,0 +1,205 @@
+"""What happens before the first row: decide where to go on, and make what is missing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from cdc.checkpoint import Checkpoint
+from cdc.errors import PositionLost, SourceRefused, TransientError
+from connectors.postgres import catalog
+from connectors.postgres.assemble import StreamPosition
+from connectors.postgres.config import Config
+from connectors.postgres.connection import translated
+from connectors.postgres.names import made_by
+from connectors.postgres.publications import ensure_publication
+from connectors.postgres.replication import ReplicationConnection, System
+from connectors.postgres.resume import Origin, Resume, own_parts, resume_of, table_part, tables_done
+from connectors.postgres.slots import (
+    SlotState,
+    read_slot,
+    require_ours,
+    require_resumable,
+    require_same_history,
+)
+from connectors.postgres.tables import CapturedTable
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What this source's objects at the server are called."""
+
+    pipeline: str
+    source: str
+    slot: str
+    publication: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a start does.
+
+    `resume` is where to go on, None when a slot must be made first. `unread` are the tables whose
+    rows are still to be read. `parts` change the checkpoint with the first batch.
+    """
+
+    origin: Origin
+    resume: Resume | None
+    tables: tuple[CapturedTable, ...]
+    unread: tuple[CapturedTable, ...]
+    parts: dict[str, bytes | None]
+
+
+def captured(connection: Connection, config: Config) -> list[CapturedTable]:
+    """The captured tables, all of them in order. Raises SchemaError or SourceRefused if not."""
+    with translated("reading the catalog"):
+        tables = catalog.captured_tables(connection, config.tables, config.exclude_tables)
+        facts = catalog.describe(connection, [table.oid for table in tables])
+    catalog.refuse_unsupported(facts.values())
+    keyless = [table.qualified_name for table in tables if not table.has_key]
+    if keyless and config.keyless_tables == "refuse":
+        raise SourceRefused(
+            f"tables without a key: {', '.join(keyless)}",
+            hint="Give them a primary key, exclude them, or set `keyless_tables: emit`.",
+        )
+    return tables
+
+
+def plan_snapshot_only(
+    tables: Sequence[CapturedTable], system: System, names: Names, checkpoint: Checkpoint | None
+) -> Plan:
+    """The plan of `snapshot: only`: what is not read yet, without slot or publication."""
+    origin = _origin(system, names)
+    resume = resume_of(checkpoint)
+    done = tables_done(checkpoint)
+    unread = tuple(table for table in tables if (table.qualified_name, table.oid) not in done)
+    if resume is not None and resume.stage == "complete":
+        unread = ()
+    elif resume is None or resume.stage != "snapshot":
+        resume = Resume("snapshot", origin, StreamPosition(system.flushed))
+    return Plan(origin, resume, tuple(tables), unread, {})
+
+
+def plan_stream(
+    connection: Connection,
+    replication: ReplicationConnection,
+    config: Config,
+    names: Names,
+    checkpoint: Checkpoint | None,
+) -> Plan:
+    """The plan of every other start; makes or completes the publication.
+
+    Raises PositionLost when the checkpoint cannot be resumed from, unless `snapshot: when_needed`
+    allows to begin anew.
+    """
+    tables = captured(connection, config)
+    system = replication.identify()
+    slot = read_slot(connection, names.slot)
+    if slot is not None:
+        require_ours(slot, system.database)
+        _require_free(slot)
+    resume = resume_of(checkpoint)
+    if resume is not None and resume.stage == "complete":
+        # A snapshot without a stream: what changed since is unknown.
+        resume = None
+    parts: dict[str, bytes | None] = {}
+    if resume is not None:
+        try:
+            _require_resumable(replication, system, slot, names, resume)
+        except PositionLost:
+            if config.snapshot != "when_needed":
+                raise
+            resume = None
+    if resume is None:
+        parts = dict.fromkeys(own_parts(checkpoint))
+        checkpoint = None
+        slot = _slot_to_begin_with(connection, slot, config, names)
+    ensure_publication(
+        connection,
+        names.publication,
+        tables,
+        made_by(names.pipeline, names.source),
+        may_change=config.create_publication,
+    )
+    done = tables_done(checkpoint)
+    unread = tuple(table for table in tables if (table.qualified_name, table.oid) not in done)
+    if config.snapshot == "never":
+        parts.update(table_part(table, None) for table in unread)
+        unread = ()
+    origin = _origin(system, names)
+    if resume is not None:
+        resume = Resume(resume.stage, origin, resume.position)
+    elif slot is not None and slot.confirmed is not None:
+        resume = Resume("snapshot", origin, StreamPosition(slot.confirmed))
+    return Plan(origin, resume, tuple(tables), unread, parts)
+
+
+def _origin(system: System, names: Names) -> Origin:
+    return Origin(
+        system.identifier, system.timeline, system.database, names.slot, names.publication
+    )
+
+
+def _require_resumable(
+    replication: ReplicationConnection,
+    system: System,
+    slot: SlotState | None,
+    names: Names,
+    resume: Resume,
+) -> None:
+    lsn, origin = resume.position.lsn, resume.origin
+    history = None
+    if system.identifier == origin.system and system.timeline != origin.timeline:
+        history = replication.timeline_history(system.timeline)
+    require_same_history((origin.system, origin.timeline), system, history, lsn)
+    if system.database != origin.database:
+        raise PositionLost(
+            f"the stored position belongs to database {origin.database}, not {system.database}",
+            hint="Correct `url`, or run `cdc reset SOURCE` to take a new snapshot.",
+        )
+    require_resumable(slot, names.slot, lsn)
+    if resume.position.started is not None and origin.publication != names.publication:
+        raise SourceRefused(
+            f"a transaction is in the log in part, as publication {origin.publication} has it; "
+            f"its rest cannot be read through {names.publication}",
+            hint=f"Configure `publication: {origin.publication}` until the source has caught up.",
+        )
+
+
+def _require_free(slot: SlotState) -> None:
+    if slot.active_pid is not None:
+        raise TransientError(
+            f"replication slot {slot.name} is in use by process {slot.active_pid} of the server",
+            hint="It is tried again until that one ends; if it is no predecessor of this one, "
+            "configure another `slot`.",
+        )
+
+
+def _slot_to_begin_with(
+    connection: Connection, slot: SlotState | None, config: Config, names: Names
+) -> SlotState | None:
+    """The slot as it is, or None when one is to be made."""
+    if slot is not None and slot.lost:
+        if not (config.create_slot and config.snapshot == "when_needed"):
+            raise SourceRefused(
+                f"replication slot {slot.name} is invalidated: {slot.lost}",
+                hint=f"Run: SELECT pg_drop_replication_slot('{slot.name}');",
+            )
+        doing = f"dropping the invalidated replication slot {slot.name}"
+        with translated(doing):
+            connection.execute(
+                sql.SQL("SELECT pg_catalog.pg_drop_replication_slot({})").format(
+                    sql.Literal(slot.name)
+                )
+            )
+        slot = None
+    if slot is None and not config.create_slot:
+        raise SourceRefused(
+            f"there is no replication slot {names.slot}, and create_slot is false",
+            hint=f"Run: SELECT pg_create_logical_replication_slot('{names.slot}', 'pgoutput');",
+        )
+    return slot

@@ -1,0 +1,327 @@
+"""A Postgres database as a source of changes: the contract, and how one stage follows another.
+
+    await_slot --> read_rows --> follow          first start
+    await_view --> read_rows --> follow          rows are missing, the slot is there
+                                 follow          everything is read
+                   read_rows --> rest            `snapshot: only`
+
+A slot is made first, then rows are read in the view that it exports, then the stream begins behind
+that view. Where the view is a later one, changes in between come again behind the rows.
+"""
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, LiteralString
+
+import psycopg
+
+from cdc.checkpoint import Checkpoint, Position
+from cdc.event import Batch
+from cdc.protocols import Finding, SourceCommand, SourceContext, SourceProgress, TableProgress
+from connectors.postgres import doctor
+from connectors.postgres.assemble import StreamPosition
+from connectors.postgres.config import Config
+from connectors.postgres.connection import Dialer, rows_of
+from connectors.postgres.lease import Lease
+from connectors.postgres.lsn import Lsn, end_of_record_before
+from connectors.postgres.marks import Marks
+from connectors.postgres.names import default_publication, default_slot, lease_key
+from connectors.postgres.preparation import (
+    Names,
+    Plan,
+    captured,
+    plan_snapshot_only,
+    plan_stream,
+)
+from connectors.postgres.replication import ReplicationConnection
+from connectors.postgres.resume import POSITION, Resume
+from connectors.postgres.snapshot import Snapshot, horizon
+from connectors.postgres.streaming import Streaming
+from connectors.postgres.structures import Structures
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_HORIZON_INTERVAL_S: Final = 0.2
+# A commit that did not wait for its flush is flushed within three rounds of the WAL writer.
+# Source: PostgreSQL manual, Asynchronous Commit.
+_WHERE: Final[LiteralString] = """
+SELECT pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text,
+       pg_catalog.current_setting('wal_block_size')::pg_catalog.int8,
+       3 * extract(epoch FROM pg_catalog.current_setting('wal_writer_delay')::pg_catalog.interval)
+"""
+_FLUSHED: Final[LiteralString] = "SELECT pg_catalog.pg_current_wal_flush_lsn()::pg_catalog.text"
+_SETTLE_MARGIN_S: Final = 0.05
+
+
+class PostgresSource:
+    """Captures one database. See cdc.protocols.Source for when each method is called."""
+
+    def __init__(self, config: Config, context: SourceContext) -> None:
+        self._config = config
+        self._context = context
+        pipeline, source = context.pipeline, context.name
+        self._names = Names(
+            pipeline,
+            source,
+            config.slot or default_slot(pipeline, source),
+            config.publication or default_publication(pipeline, source),
+        )
+        self._dialer = Dialer(
+            config.url,
+            config.password,
+            config.password_command,
+            config.connect_timeout_s,
+            f"tidewire {pipeline} {source}",
+        )
+        self._lease = Lease(self._dialer.connect, lease_key(pipeline, source))
+        self._commands: deque[SourceCommand] = deque()
+        self._marks = Marks()
+        self._sql: Connection | None = None
+        self._replication: ReplicationConnection | None = None
+        self._snapshot: Snapshot | None = None
+        self._streaming: Streaming | None = None
+        self._step: Callable[[float], Batch | None] | None = None
+        self._plan: Plan | None = None
+        self._resume: Resume | None = None
+        self._unsaved: dict[str, bytes | None] = {}
+        self._rows_done: tuple[TableProgress, ...] = ()
+        self._view_horizon: int | None = None
+
+    def check(self) -> list[Finding]:
+        """Every precondition, failed ones with the SQL that mends them; changes nothing."""
+        return doctor.check(self._config, self._context)
+
+    def acquire(self, timeout_s: float) -> bool:
+        """Take the advisory lock of this pipeline and source."""
+        return self._lease.acquire(timeout_s)
+
+    def start(self, checkpoint: Checkpoint | None) -> None:
+        """Verify the checkpoint, make what is missing, and set the first stage."""
+        self._replication = self._dial_replication()
+        if self._config.snapshot == "only":
+            tables = captured(self._connection(), self._config)
+            system = self._replication.identify()
+            plan = plan_snapshot_only(tables, system, self._names, checkpoint)
+            self._end_replication()
+        else:
+            plan = plan_stream(
+                self._connection(), self._replication, self._config, self._names, checkpoint
+            )
+        self._plan = plan
+        self._unsaved = dict(plan.parts)
+        if plan.resume is None:
+            self._replication.begin_create_slot(self._names.slot)
+            self._step = self._await_slot
+        elif plan.unread:
+            self._resume = plan.resume
+            self._end_replication()
+            self._step = self._await_view
+        else:
+            self._end_snapshot(plan.resume)
+
+    def poll(self, timeout_s: float) -> Batch | None:
+        """The next batch of the present stage."""
+        assert self._step is not None, "start comes first"
+        self._take_commands()
+        return self._step(timeout_s)
+
+    def ack(self, position: Position) -> None:
+        """The slot may forget everything before `position`, once it is streamed from."""
+        if self._streaming is not None:
+            self._streaming.ack(Lsn.parse(position))
+
+    def keepalive(self) -> None:
+        """Check the lease and send a status update when it is time."""
+        self._lease.check()
+        if self._streaming is not None:
+            self._streaming.keepalive()
+
+    def command(self, command: SourceCommand) -> None:
+        """Keep the command for the next `poll`."""
+        self._commands.append(command)
+
+    def progress(self) -> SourceProgress:
+        """Stage, position and lag as last heard."""
+        streaming = self._streaming
+        if streaming is None:
+            return SourceProgress(
+                "starting" if self._snapshot is None else "snapshot", tables=self._tables()
+            )
+        server, lag_bytes, lag_s = self._lease.server_lsn, None, None
+        if server is not None:
+            lag_bytes = max(0, server - streaming.lsn)
+            if lag_bytes == 0:
+                lag_s = 0.0
+            elif streaming.last_commit_us is not None:
+                lag_s = max(0.0, time.time() - streaming.last_commit_us / 1e6)
+        return SourceProgress(
+            "streaming", Position(str(streaming.lsn)), lag_bytes, lag_s, self._tables()
+        )
+
+    def close(self) -> None:
+        """Give back every connection, the lease last."""
+        if self._streaming is not None:
+            self._streaming.close()
+        if self._snapshot is not None:
+            self._snapshot.close()
+        self._end_replication()
+        if self._sql is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._sql.close()
+        self._lease.close()
+
+    # --- the stages: each gives a batch or None within about its timeout ------------------------
+
+    def _await_slot(self, timeout_s: float) -> Batch | None:
+        """Until the new slot is there; then in its view, or at once behind it."""
+        plan = self._require_plan()
+        assert self._replication is not None
+        created = self._replication.slot_created(timeout_s)
+        if created is None:
+            return None
+        self._resume = Resume("snapshot", plan.origin, StreamPosition(created.start))
+        if plan.unread:
+            self._open_view(created.snapshot)
+            self._end_replication()
+        else:
+            self._end_snapshot(self._resume)
+        return None
+
+    def _await_view(self, timeout_s: float) -> Batch | None:
+        """Until no transaction is open that began before now; then in a view of our own.
+
+        Such a one may have changed a table before it was published, unseen by slot and view.
+        """
+        oldest, coming = horizon(self._connection())
+        if self._view_horizon is None:
+            self._view_horizon = coming
+        if self._config.snapshot != "only" and oldest < self._view_horizon:
+            time.sleep(min(timeout_s, _HORIZON_INTERVAL_S))
+            return None
+        self._open_view(None)
+        return None
+
+    def _open_view(self, exported: str | None) -> None:
+        plan, resume = self._require_plan(), self._resume
+        assert resume is not None
+        self._snapshot = Snapshot(
+            self._dialer.connect(),
+            plan.unread,
+            resume.position.lsn,
+            self._config.snapshot_lot_rows_max,
+            self._config.snapshot_lot_bytes_max,
+        )
+        self._snapshot.open_view(exported)
+        self._unsaved[POSITION] = resume.part()
+        self._step = self._read_rows
+
+    def _read_rows(self, timeout_s: float) -> Batch | None:
+        """Rows; behind the last one, the stage that follows."""
+        assert self._snapshot is not None
+        assert self._resume is not None
+        lot = self._snapshot.poll(timeout_s)
+        self._rows_done = self._snapshot.progress()
+        if self._snapshot.finished:
+            self._snapshot.close()
+            self._end_snapshot(self._resume)
+        elif not lot.events and not lot.parts:
+            return None
+        self._unsaved.update(lot.parts)
+        return Batch(lot.events, self._changed_parts(), None, lot.size_bytes)
+
+    def _end_snapshot(self, resume: Resume) -> None:
+        """Go on to the stream, or to rest; the next batch says so to the checkpoint."""
+        only = self._config.snapshot == "only"
+        self._resume = Resume("complete" if only else "streaming", resume.origin, resume.position)
+        self._unsaved[POSITION] = self._resume.part()
+        self._step = self._rest if only else self._begin_to_follow
+
+    def _begin_to_follow(self, timeout_s: float) -> Batch | None:
+        assert self._resume is not None
+        if self._unsaved:
+            return Batch([], self._changed_parts(), None, 0)
+        if self._replication is None:
+            self._replication = self._dial_replication()
+        self._replication.start(
+            self._names.slot, self._names.publication, self._resume.position.lsn
+        )
+        structures = Structures(
+            self._connection,
+            self._resume.origin.database,
+            self._config.tables,
+            self._config.exclude_tables,
+        )
+        self._streaming = Streaming(
+            self._replication, self._resume, structures.resolve, self._marks
+        )
+        self._step = self._streaming.poll
+        return self._streaming.poll(timeout_s)
+
+    def _rest(self, timeout_s: float) -> Batch | None:
+        """Nothing comes any more."""
+        marks = self._marks.reached(Lsn((1 << 64) - 1))
+        if marks or self._unsaved:
+            return Batch([], self._changed_parts(), None, 0, marks)
+        time.sleep(timeout_s)
+        return None
+
+    # --- below ----------------------------------------------------------------------------------
+
+    def _take_commands(self) -> None:
+        if not self._commands and not self._marks:
+            return
+        while self._commands:
+            command = self._commands.popleft()
+            where = rows_of(self._connection(), "asking where the log ends", _WHERE)
+            inserted, page_bytes, delay_s = where[0]
+            target = end_of_record_before(Lsn.parse(inserted), page_bytes)
+            settled_s = time.monotonic() + float(delay_s) + _SETTLE_MARGIN_S
+            self._marks.add(command.mark, target, settled_s)
+        now_s = time.monotonic()
+        if self._marks.is_settled(now_s):
+            flushed = rows_of(self._connection(), "asking where the log ends", _FLUSHED)[0][0]
+            self._marks.settle(Lsn.parse(flushed), now_s)
+
+    def _changed_parts(self) -> Checkpoint:
+        parts, self._unsaved = self._unsaved, {}
+        return Checkpoint(parts)
+
+    def _tables(self) -> tuple[TableProgress, ...]:
+        """Progress of every table, with the server's estimates of those that are not done."""
+        done = {table.table: table for table in self._rows_done}
+        estimates = () if self._plan is None else self._plan.unread
+        return tuple(
+            TableProgress(
+                table.qualified_name,
+                now.rows_done if (now := done.get(table.qualified_name)) else 0,
+                table.rows_estimated,
+                now is not None and now.done,
+            )
+            for table in estimates
+        )
+
+    def _require_plan(self) -> Plan:
+        assert self._plan is not None, "start comes first"
+        return self._plan
+
+    def _connection(self) -> Connection:
+        """The connection for questions; opened again when it was lost."""
+        if self._sql is None or self._sql.closed:
+            self._sql = self._dialer.connect()
+        return self._sql
+
+    def _dial_replication(self) -> ReplicationConnection:
+        connection = self._dialer.connect_replication()
+        return ReplicationConnection(connection, self._config.status_interval_s)
+
+    def _end_replication(self) -> None:
+        if self._replication is not None:
+            self._replication.close()
+            self._replication = None
+
+
+def create(config: Config, context: SourceContext) -> PostgresSource:
+    """A source that is not connected yet."""
+    return PostgresSource(config, context)

@@ -1,0 +1,126 @@
+"""The stream behind the snapshot: lots of messages become batches, acks become confirmations."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from cdc.checkpoint import Checkpoint, Position
+from cdc.event import Batch, ChangeEvent
+from connectors.postgres.assemble import Assembler, size_of
+from connectors.postgres.lsn import Lsn
+from connectors.postgres.marks import Marks
+from connectors.postgres.pgoutput import Relation, Table
+from connectors.postgres.replication import ReplicationConnection
+from connectors.postgres.resume import POSITION, Resume
+
+# While captured tables are idle and others are not, the position moves with nearly every message;
+# once a second is often enough to let the server forget.
+_POSITION_INTERVAL_S: Final = 1.0
+# How often the server is asked where it is while a mark waits for the answer.
+_ASK_INTERVAL_S: Final = 0.05
+
+
+class Streaming:
+    """One stream from `resume` on, over a replication connection that has started it."""
+
+    def __init__(
+        self,
+        replication: ReplicationConnection,
+        resume: Resume,
+        resolve: Callable[[Relation], Table | None],
+        marks: Marks,
+    ) -> None:
+        self.last_commit_us: int | None = None
+        self._replication = replication
+        self._assembler = Assembler(resume.position, resolve)
+        self._resume = resume
+        self._marks = marks
+        self._told = resume.position
+        self._told_s = time.monotonic()
+        self._asked_s = 0.0
+        self._urgent = False
+
+    @property
+    def lsn(self) -> Lsn:
+        """Everything committed before was received."""
+        return self._assembler.lsn
+
+    def poll(self, timeout_s: float) -> Batch | None:
+        """The next batch, None when there is nothing to say within `timeout_s`.
+
+        A batch without events says that the position moved, or that a mark was passed.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            now_s = time.monotonic()
+            self._ask_if_waited_for(now_s)
+            wait_s = max(0.0, min(deadline - now_s, self._patience_s(now_s)))
+            payloads = self._replication.read(wait_s)
+            events: list[ChangeEvent] = []
+            if payloads:
+                events = self._assembler.feed(payloads)
+                self._replication.confirm(self._assembler.lsn, Lsn(0))
+                self._answer()
+            marks = self._marks.reached(self._assembler.lsn)
+            now_s = time.monotonic()
+            if events or marks or self._is_position_due(now_s):
+                return self._batch(events, size_of(payloads), marks, now_s)
+            if now_s >= deadline:
+                return None
+            self._replication.keepalive()
+
+    def ack(self, lsn: Lsn) -> None:
+        """The server may forget up to `lsn`; it is told with the next status update."""
+        self._replication.confirm(lsn, lsn, at_once=self._urgent)
+        self._urgent = False
+
+    def keepalive(self) -> None:
+        """Tell the server that we live, when it is time."""
+        self._replication.keepalive()
+
+    def close(self) -> None:
+        """End the stream. Repeatable."""
+        self._replication.close()
+
+    def _batch(
+        self, events: list[ChangeEvent], size_bytes: int, marks: tuple[str, ...], now_s: float
+    ) -> Batch:
+        position = self._assembler.position
+        self._told, self._told_s = position, now_s
+        if events and events[-1].transaction is not None:
+            self.last_commit_us = events[-1].transaction.commit_time_us
+        stored = replace(self._resume, position=position).part()
+        return Batch(
+            events,
+            Checkpoint({POSITION: stored}),
+            Position(str(position.lsn)),
+            size_bytes,
+            marks,
+        )
+
+    def _is_position_due(self, now_s: float) -> bool:
+        """Whether a position that moved without events should be made durable."""
+        if self._assembler.position == self._told:
+            return False
+        return self._urgent or now_s - self._told_s >= _POSITION_INTERVAL_S
+
+    def _patience_s(self, now_s: float) -> float:
+        """How long nothing needs to be done even if nothing comes."""
+        if self._marks:
+            return _ASK_INTERVAL_S
+        if self._assembler.position == self._told:
+            return _POSITION_INTERVAL_S
+        return max(0.0, _POSITION_INTERVAL_S - (now_s - self._told_s))
+
+    def _answer(self) -> None:
+        """Reply when the server asks; it also does when it shuts down and waits for all of it."""
+        if self._assembler.reply_requested:
+            self._assembler.reply_requested = False
+            self._urgent = True
+            self._replication.confirm(Lsn(0), Lsn(0), at_once=True)
+
+    def _ask_if_waited_for(self, now_s: float) -> None:
+        if self._marks and now_s - self._asked_s >= _ASK_INTERVAL_S:
+            self._asked_s = now_s
+            self._replication.ask_for_position()

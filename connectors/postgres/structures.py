@@ -1,0 +1,81 @@
+"""What a Relation message means here: captured or not, and the structure of its rows."""
+
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import psycopg
+
+from connectors.postgres.catalog import RelationFacts, describe, relation_without_table
+from connectors.postgres.connection import translated
+from connectors.postgres.logical_types import read_types
+from connectors.postgres.pgoutput import Relation, Table
+from connectors.postgres.tables import CapturedTable, captured_and_missing
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class Structures:
+    """Looks relations up in the catalog when the stream names them.
+
+    Equal structures are one object, so that what is planned per structure stays planned.
+    """
+
+    def __init__(
+        self,
+        connection: Callable[[], Connection],
+        database: str,
+        tables: Sequence[str],
+        exclude_tables: Sequence[str],
+    ) -> None:
+        """`connection` gives an open one; the tables are the configured globs."""
+        self._connection = connection
+        self._database = database
+        self._tables = tables
+        self._exclude_tables = exclude_tables
+        self._known: dict[int, tuple[Relation, Table]] = {}
+
+    def resolve(self, relation: Relation) -> Table | None:
+        """What the decoder needs of the relation, None when it is not captured.
+
+        Raises SchemaError for a type that cannot be captured, TransientError for a lost connection.
+        """
+        with translated(f"looking up {relation.namespace}.{relation.name} in the catalog"):
+            if not self._is_captured(relation):
+                return None
+            facts = self._facts(relation)
+        known = self._known.get(relation.oid)
+        if known is not None:
+            same = known[1].schema == facts.schema and known[0].columns == relation.columns
+            if same or (not facts.exact and known[0] == relation):
+                # The catalog has moved on, or has nothing new: what was known then still holds.
+                self._known[relation.oid] = (relation, known[1])
+                return known[1]
+        in_identity = tuple(column.in_identity for column in relation.columns)
+        table = Table(facts.schema, facts.layout, in_identity)
+        self._known[relation.oid] = (relation, table)
+        return table
+
+    def _facts(self, relation: Relation) -> RelationFacts:
+        connection = self._connection()
+        facts = describe(connection, [relation.oid]).get(relation.oid)
+        if facts is not None:
+            return facts.for_relation(relation)
+        types = read_types(connection, {column.type_oid for column in relation.columns})
+        return relation_without_table(self._database, relation, types)
+
+    def _is_captured(self, relation: Relation) -> bool:
+        # The name at the time of the change decides; the catalog only adds partitions' parents.
+        name = f"{relation.namespace}.{relation.name}"
+        if any(fnmatchcase(name, pattern) for pattern in self._exclude_tables):
+            return False
+        now = self._captured_now().get(relation.oid)
+        if now is not None and now.qualified_name == name:
+            return True
+        return any(fnmatchcase(name, pattern) for pattern in self._tables) or (
+            now is not None and now.root is not None
+        )
+
+    def _captured_now(self) -> dict[int, CapturedTable]:
+        tables, _ = captured_and_missing(self._connection(), self._tables, self._exclude_tables)
+        return {table.oid: table for table in tables}
