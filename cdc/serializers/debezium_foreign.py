@@ -70,11 +70,12 @@ _NO_ROWS = (
 class ForeignTables:
     """The structures met so far; a tombstone has no other way to tell its own."""
 
-    __slots__ = ("_rows", "_texts")
+    __slots__ = ("_known", "_rows")
 
     def __init__(self) -> None:
         self._rows: dict[str, Rows] = {}
-        self._texts: dict[str, bytes] = {}
+        # By topic: the schema's text and the names of the key columns of what is in _rows.
+        self._known: dict[str, tuple[bytes, list[str]]] = {}
 
     def of_value(
         self, topic: str, key: bytes | None, value: object
@@ -95,9 +96,12 @@ class ForeignTables:
         if content is None:
             raise DecodeError(f"a record of topic {topic} has a schema and no payload")
         text = orjson.dumps(schema)
-        if self._texts.get(topic) != text:
-            self._rows[topic] = _rows(topic, schema, key, content)
-            self._texts[topic] = text
+        known = self._known.get(topic)
+        # A truncate has no key, although its table may have one.
+        names = known[1] if known is not None and key is None else _key_names(topic, key)
+        if known != (text, names):
+            self._rows[topic] = _rows(topic, schema, names, content)
+            self._known[topic] = (text, names)
         return (*self._rows[topic], content)
 
     def of_key(self, topic: str, key: object) -> Rows | None:
@@ -129,14 +133,13 @@ def _inline(topic: str, content: object) -> tuple[Content, Content | None]:
     )
 
 
-def _rows(topic: str, schema: Content, key: bytes | None, content: Content) -> Rows:
+def _rows(topic: str, schema: Content, key_names: list[str], content: Content) -> Rows:
     row = next((field for field in _fields(schema) if field.get("field") == "after"), None)
     source = content.get("source")
     if row is None or not isinstance(source, dict):
         raise SchemaError(f"records of topic {topic} are not in Debezium's envelope")
     fields = _fields(row)
     names = [str(field["field"]) for field in fields]
-    key_names = _key_names(topic, key)
     if not set(key_names) <= set(names):
         raise SchemaError(f"the key of topic {topic} has columns that its rows do not have")
     database = str(source.get("db", ""))

@@ -33,7 +33,8 @@ cdef bytes _SPECIAL
 
 cdef bint _is_plain(bytes text)
 
-@cython.locals(digits=bytes)
+cdef dict _OPS
+
 cdef bint _is_integer(bytes text)
 
 cdef bint _is_partial(object row)

@@ -26,6 +26,10 @@ from cdc.serializers.options import Options
 _SPECIAL: Final = bytes([*range(32), 34, 92, *range(128, 256)])
 
 
+_ZERO: Final = 48
+_OPS: Final = {"r": b"r", "c": b"c", "u": b"u", "d": b"d", "t": b"t"}
+
+
 class ColumnPlan:
     """How one column is written; `fragment` is what stands in front of its value."""
 
@@ -88,8 +92,9 @@ def _is_plain(text: bytes) -> bool:
 
 def _is_integer(text: bytes) -> bool:
     """Whether the bytes are an integer's one canonical text."""
-    digits = text[1:] if text[:1] == b"-" else text
-    return digits.isdigit() and (digits[:1] != b"0" or text == b"0")
+    if text.isdigit():
+        return text[0] != _ZERO or len(text) == 1
+    return text[:1] == b"-" and text[1:].isdigit() and text[1] != _ZERO
 
 
 class DebeziumJson:
@@ -275,8 +280,15 @@ class DebeziumJson:
     ) -> None:
         """Everything behind the rows."""
         position = b"%d" % event.position
-        out += (plan.head, position, plan.middle, position, plan.end)
-        out += (op.encode(), clock, plan.value_end)
+        append = out.append
+        append(plan.head)
+        append(position)
+        append(plan.middle)
+        append(position)
+        append(plan.end)
+        append(_OPS[op])
+        append(clock)
+        append(plan.value_end)
 
     def _row(self, plan: TablePlan, row: Row, out: list[bytes], old: bool) -> None:  # noqa: FBT001
         """Append a row; leaves in _unchanged and _nulls what its text does not tell.

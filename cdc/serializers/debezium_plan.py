@@ -175,6 +175,9 @@ def _column(
     null = default if null_lost else b"null"
     required = default or write_json(how.zero)
     fallback = null if column.nullable else required
+    stand_in = dict(column.attributes).get("stand_in")
+    if stand_in is not None:
+        fallback = quote(stand_in)
     where = f"column {column.name!r} of table {table.qualified_name}"
     copy = 0
     if how.write is None and schema.type in {"int8", "int16", "int32", "int64"}:

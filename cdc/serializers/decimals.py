@@ -43,6 +43,9 @@ def unscaled_int(content: bytes) -> int:
 
 def fixed_unscaled(text: str, scale: int) -> int:
     """The unscaled integer of a text at `scale`, which may be negative. Raises Unrepresentable."""
+    digits = text.lstrip("-").replace(".", "", 1)
+    if 0 < scale == len(text) - text.find(".") - 1 and digits.isdecimal():
+        return int(text.replace(".", "", 1))
     unscaled, own_scale = parts(text)
     if own_scale == scale:
         return unscaled

@@ -21,6 +21,9 @@ TRUNCATE_FIELD = "__cdc_truncate"
 """The only field of the key of a truncate on a compacted topic."""
 
 
+_MASKED = ("masked", "true")
+
+
 @dataclass(frozen=True, slots=True)
 class SourceIdentity:
     """What the source block says about where a record comes from.
@@ -64,6 +67,8 @@ def column_schema(column: Column, how: Mapping) -> Connect:
     cannot represent.
     """
     schema = replace(how.schema, optional=column.nullable)
+    if _MASKED in column.attributes:
+        schema = replace(schema, parameters=(*schema.parameters, _MASKED))
     default = column.default
     if default is NO_DEFAULT or default is None or schema.type == "struct":
         return schema

@@ -68,6 +68,9 @@ def write_double(value: object) -> bytes:
     """As Java's Double.toString since JDK 19: the shortest digits that give the same number."""
     number = float(str(value)) if not isinstance(value, float) else value
     text = repr(number)
+    if 1e-3 <= number < 1e7:
+        # Here Java and Python write alike.
+        return text.encode()
     if text in _SPECIAL_FLOATS:
         return _SPECIAL_FLOATS[text]
     if "e" in text and "." not in text:
@@ -169,8 +172,10 @@ def reader(schema: Connect) -> Read | None:
         return lambda value: _read_struct(value, readers)
     if schema.type == "bytes":
         return _read_base64
-    if schema.type in {"float", "double"}:
-        return _read_float
+    if schema.type == "double":
+        return _read_double
+    if schema.type == "float":
+        return lambda value: _to_float32(_read_double(value))
     return None
 
 
@@ -181,7 +186,7 @@ def _read_base64(value: object) -> object:
         raise DecodeError("not base64 where the structure has bytes", kind="value") from error
 
 
-def _read_float(value: object) -> object:
+def _read_double(value: object) -> float:
     if not isinstance(value, (float, int, str)):
         raise DecodeError("not a number where the structure has one", kind="value")
     try:
