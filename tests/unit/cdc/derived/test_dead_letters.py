@@ -15,7 +15,6 @@ from cdc.errors import ConfigError, StorageFull, TransientError
 from cdc.event import Stored
 from cdc.protocols import DeadLetter, DeadLetters
 
-
 ROOT = Path(__file__).parents[4]
 
 
