@@ -66,6 +66,9 @@ class Session:
         self._ackable: Position | None = None
         self._marks: tuple[str, ...] = ()
         self._events = self._records = 0
+        # Nothing is stored yet: where the source began must be durable before anything that follows
+        # from it can be seen, or a crash would begin elsewhere and lose what lies between.
+        self._first = False
         self._heard_at_s = self._reported_at_s = clock.monotonic_s()
         self._stop_by_s: float | None = None
 
@@ -96,6 +99,7 @@ class Session:
         # A standby that waits for the lease has no writer: it must not fence the active one.
         self._writer = writer = self._capture.make_writer()
         stored, bound = split(writer.open())
+        self._first = stored is None
         # Opening can take longer than the lease holds.
         self._source.keepalive()
         self._sequencer = Sequencer(
@@ -114,8 +118,10 @@ class Session:
             self._enter_source_phase()
             if batch is not None:
                 self._take(batch, writer)
-            if self._budget.due(self._clock.monotonic_s(), idle=batch is None):
+            first = self._first and batch is not None
+            if first or self._budget.due(self._clock.monotonic_s(), idle=batch is None):
                 self._commit(writer)
+                self._first = False
         self.enter(SourcePhase.STOPPING)
         if not self._budget.empty:
             self._commit(writer)
