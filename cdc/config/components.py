@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel
@@ -29,9 +30,6 @@ PACKAGES: Final[dict[Kind, str]] = {
     "transforms": "cdc.transforms",
     "serializers": "cdc.serializers",
 }
-
-# The user's word for a format is the encoding; the module says whose conventions it follows.
-MODULES: Final[dict[tuple[Kind, str], str]] = {("serializers", "json"): "debezium_json"}
 
 CREATES: Final = re.compile(
     r"^(def create\(|from \S+ import .*\bcreate\b|    create( as create)?,$)", re.MULTILINE
@@ -51,12 +49,13 @@ CLIENTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A component's module: its settings' model, and what makes one from them."""
+    """A component: its settings' model, what makes one from them, and the module of both."""
 
     kind: Kind
     name: str
     model: type[BaseModel]
     create: Callable[..., Any]
+    module: ModuleType
 
 
 def singular(kind: Kind) -> str:
@@ -67,9 +66,8 @@ def singular(kind: Kind) -> str:
 def known(kind: Kind) -> list[str]:
     """The types that may be written without a dot, in order. Imports nothing."""
     folder = Path(__file__).parents[2] / Path(*PACKAGES[kind].split("."))
-    spelled = {module: type_ for (of, type_), module in MODULES.items() if of == kind}
     found = {
-        spelled.get(module.name, module.name)
+        module.name
         for module in pkgutil.iter_modules([str(folder)])
         if _is_component(folder, module.name)
     }
@@ -99,7 +97,7 @@ def find(kind: Kind, type_: str) -> Component:
         raise ConfigError(
             f"the module {module_name} is no {singular(kind)}: it must have `Config` and `create`"
         )
-    return Component(kind, type_, model, create)
+    return Component(kind, type_, model, create, module)
 
 
 def _module_name(kind: Kind, type_: str) -> str:
@@ -107,7 +105,7 @@ def _module_name(kind: Kind, type_: str) -> str:
         raise ConfigError(f'"{type_}" is no type of a {singular(kind)}')
     if "." in type_:
         return type_
-    ours = f"{PACKAGES[kind]}.{MODULES.get((kind, type_), type_)}"
+    ours = f"{PACKAGES[kind]}.{type_}"
     if type_ in known(kind) and importlib.util.find_spec(ours) is not None:
         return ours
     for point in entry_points(group=f"tidewire.{kind}", name=type_):
@@ -115,3 +113,11 @@ def _module_name(kind: Kind, type_: str) -> str:
     raise ConfigError(
         f'there is no {singular(kind)} type "{type_}"{did_you_mean(type_, known(kind))}'
     )
+
+
+def part_of(component: Component, name: str) -> ModuleType | None:
+    """The module `name` beside the component (`connectors.postgres.scaffold`), None without one."""
+    beside = f"{component.module.__name__}.{name}"
+    if not hasattr(component.module, "__path__") or importlib.util.find_spec(beside) is None:
+        return None
+    return importlib.import_module(beside)

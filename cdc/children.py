@@ -1,0 +1,253 @@
+"""The supervisor's side of one worker: start it, hear it, start it again, end it."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from random import Random
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from cdc.channel import Channel, Message, pair
+from cdc.journal import Journal
+from cdc.lifecycle import Clock, Problem, SinkPhase, SourcePhase
+from cdc.progress import CaptureProgress, DeliverProgress
+from cdc.retry import Backoff
+from cdc.status import WorkerStatus
+from cdc.worker import Exit, Order
+
+FIRST_S: Final = 1.0
+CAP_S: Final = 60.0
+WELL_S: Final = 60.0
+"""A worker that lived this long begins with the shortest back-off again."""
+
+RATE_S: Final = 5.0
+"""Rates are taken over this time."""
+
+_CAPTURE: Final = TypeAdapter(CaptureProgress)
+_DELIVER: Final = TypeAdapter(DeliverProgress)
+_PROBLEM: Final = TypeAdapter(Problem)
+
+
+def command_line(descriptor: int) -> list[str]:
+    """What starts a worker: this Python, whatever the working directory holds."""
+    return [sys.executable, "-P", "-m", "cdc.worker", str(descriptor)]
+
+
+def environment() -> dict[str, str]:
+    """Ours, and where we import from, so that a worker imports the same wherever it runs."""
+    paths = [path for path in sys.path if path]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+class Child:
+    """One source or sink: at most one process at a time, and what is known of it.
+
+    `terminal`: it failed and only a person can change that. `ended`: it is not running and will not
+    be started again.
+    """
+
+    def __init__(
+        self,
+        order: Order,
+        type_: str,
+        reads: tuple[str, ...],
+        clock: Clock,
+        rng: Random,
+        journal: Journal,
+    ) -> None:
+        self.order = order
+        self.channel: Channel | None = None
+        self.terminal = False
+        self._type = type_
+        self._reads = reads
+        self._clock = clock
+        self._journal = journal.bind(worker=order.name)
+        self._backoff = Backoff(rng, FIRST_S, CAP_S)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_s = 0.0
+        self._restart_at_s: float | None = None
+        self._restarts = 0
+        self._stopping = False
+        self._phase = "starting"
+        self._since_us = clock.wall_us()
+        self._progress: CaptureProgress | DeliverProgress | None = None
+        self._problem: Problem | None = None
+        self._counts: deque[tuple[float, int]] = deque()
+
+    # --- what the supervisor asks -----------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The name of the source or sink."""
+        return self.order.name
+
+    @property
+    def pid(self) -> int | None:
+        """The process, None while there is none."""
+        return self._process.pid if self._process else None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is not running and will not be started again."""
+        return self._process is None and (self._stopping or self._restart_at_s is None)
+
+    @property
+    def problem(self) -> Problem | None:
+        """The last problem, kept after it has passed."""
+        return self._problem
+
+    def status(self) -> WorkerStatus:
+        """All that is known."""
+        return WorkerStatus(
+            name=self.order.name,
+            kind=self.order.role,
+            type=self._type,
+            phase=self._phase,
+            since_us=self._since_us,
+            pid=self.pid,
+            restarts=self._restarts,
+            rate_per_s=self._rate_per_s(),
+            progress=self._progress,
+            last_error=self._problem,
+            reads=self._reads,
+        )
+
+    # --- what the supervisor does -----------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start a process and give it the order."""
+        channel, theirs = pair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - the command is ours alone
+                command_line(theirs.fileno()),
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=environment(),
+                # Ctrl-C is ours to turn into a graceful stop.
+                process_group=0,
+            )
+        self.channel = channel
+        self._started_s = self._clock.monotonic_s()
+        self._restart_at_s = None
+        self._counts.clear()
+        self._enter("starting")
+        channel.send(self.order.content())
+
+    def send(self, message: Message) -> None:
+        """A command for the process that runs now."""
+        if self.channel is not None:
+            self.channel.send(message)
+
+    def tick(self) -> None:
+        """Hear what it says, notice its end, start it again when that is due."""
+        if self.channel is not None:
+            for message in self.channel.receive():
+                self._hear(message)
+        if self._process is not None and self._process.poll() is not None:
+            self._bury(self._process.returncode)
+        due = self._restart_at_s is not None and self._clock.monotonic_s() >= self._restart_at_s
+        if due and not self._stopping:
+            self._restarts += 1
+            self.start()
+
+    def stop(self) -> None:
+        """Ask it to finish its batch, commit and end. Repeatable."""
+        self._stopping = True
+        self._restart_at_s = None
+        self._signal(signal.SIGTERM)
+        if self._process is not None:
+            self._enter("stopping")
+        elif not self.terminal:
+            self._enter("stopped")
+
+    def kill(self) -> None:
+        """End it now. What it had not committed is read again at the next start."""
+        self._stopping = True
+        self._restart_at_s = None
+        self._signal(signal.SIGKILL)
+
+    # --- what happens to it -----------------------------------------------------------------------
+
+    def _hear(self, message: Message) -> None:
+        content = message.get("progress")
+        if content is not None:
+            adapter = _CAPTURE if self.order.role == "source" else _DELIVER
+            progress: CaptureProgress | DeliverProgress = adapter.validate_python(content)
+            self._progress = progress
+            self._problem = progress.last_error or self._problem
+            if not (self._stopping and progress.phase not in {"stopped", "failed"}):
+                self._enter(progress.phase.value)
+            self._count(progress)
+        if "ended" in message:
+            self._problem = _PROBLEM.validate_python(message["ended"])
+
+    def _bury(self, code: int) -> None:
+        if self.channel is not None:
+            for message in self.channel.receive():
+                self._hear(message)
+            self.channel.close()
+        self.channel = self._process = None
+        if code == Exit.TERMINAL:
+            self.terminal = True
+            self._enter("failed")
+            return
+        if self._stopping or code == Exit.STOPPED:
+            self._enter("stopped")
+            return
+        lived_s = self._clock.monotonic_s() - self._started_s
+        if lived_s >= WELL_S:
+            self._backoff.reset()
+        wait_s = self._backoff.next_s()
+        self._restart_at_s = self._clock.monotonic_s() + wait_s
+        if code != Exit.RETRY:
+            self._problem = self._crash(code)
+        self._enter("retrying")
+        self._journal.warning(
+            "worker ended",
+            message=self._problem.message if self._problem else "",
+            restart_in_s=round(wait_s, 1),
+        )
+
+    def _crash(self, code: int) -> Problem:
+        how = f"exit code {code}"
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                how = f"signal {signal.Signals(-code).name}"
+        return Problem(
+            kind="Crash",
+            message=f'the {self.order.role} "{self.order.name}" ended with {how}',
+            hint="It is started again; nothing is lost.",
+            retriable=True,
+            at_us=self._clock.wall_us(),
+        )
+
+    def _enter(self, phase: str) -> None:
+        if phase != self._phase:
+            self._phase = phase
+            self._since_us = self._clock.wall_us()
+        assert phase in (set(SourcePhase) | set(SinkPhase)), phase
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    # --- rates ------------------------------------------------------------------------------------
+
+    def _count(self, progress: CaptureProgress | DeliverProgress) -> None:
+        count = progress.events if isinstance(progress, CaptureProgress) else progress.applied
+        now_s = self._clock.monotonic_s()
+        self._counts.append((now_s, count))
+        while len(self._counts) > 2 and now_s - self._counts[1][0] > RATE_S:
+            self._counts.popleft()
+
+    def _rate_per_s(self) -> float:
+        if len(self._counts) < 2:
+            return 0.0
+        (first_s, first), (last_s, last) = self._counts[0], self._counts[-1]
+        # A worker that says nothing has done nothing since.
+        over_s = max(last_s - first_s, self._clock.monotonic_s() - first_s)
+        return (last - first) / over_s if over_s > 0 else 0.0

@@ -1,0 +1,70 @@
+"""Numbers, sizes and times as people read them."""
+
+from cdc.progress import CaptureProgress, DeliverProgress
+from cdc.status import WorkerStatus
+
+
+def size(size_bytes: float | None) -> str:
+    """`1.5 MiB`; `?` when unknown."""
+    if size_bytes is None:
+        return "?"
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size_bytes < 1024:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1024
+    return f"{size_bytes:.1f} TiB"
+
+
+def duration(seconds: float | None) -> str:
+    """`1.2 s`, `3 min`, `2.5 h`; `?` when unknown."""
+    if seconds is None:
+        return "?"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def rate(per_s: float) -> str:
+    """`1,200/s`."""
+    return f"{per_s:,.0f}/s"
+
+
+def lag(worker: WorkerStatus) -> str:
+    """How far behind, in what the worker counts in; `?` where it is unknown."""
+    match worker.progress:
+        case CaptureProgress() as progress:
+            return f"{size(progress.lag_bytes)}, {duration(progress.lag_s)}"
+        case DeliverProgress() as progress:
+            records = "?" if progress.lag_records is None else f"{progress.lag_records:,}"
+            return f"{records} records, {duration(progress.lag_s)}"
+    return "?"
+
+
+def done(worker: WorkerStatus) -> str:
+    """What it has done since it started."""
+    match worker.progress:
+        case CaptureProgress() as progress:
+            return f"{progress.events:,} events"
+        case DeliverProgress() as progress:
+            letters = progress.dead_letters_kept
+            kept = f", {letters:,} dead letters" if letters else ""
+            return f"{progress.applied:,} changes{kept}"
+    return ""
+
+
+def snapshot(worker: WorkerStatus) -> tuple[int, int | None]:
+    """Rows read by the snapshot, and the estimate of all; None while there is none."""
+    if not isinstance(worker.progress, CaptureProgress):
+        return 0, None
+    tables = worker.progress.tables
+    rows = sum(table.rows_done for table in tables)
+    if not tables or any(table.rows_estimated is None for table in tables):
+        return rows, None
+    return rows, sum(max(table.rows_estimated or 0, table.rows_done) for table in tables)
+
+
+def worker_line(worker: WorkerStatus) -> str:
+    """One line about one worker."""
+    return f"{worker.kind} {worker.name}: {worker.phase}, {done(worker)}, lag {lag(worker)}"

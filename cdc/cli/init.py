@@ -1,0 +1,72 @@
+"""`cdc init` and `cdc drop`: the beginning and the end at a source."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cdc.cli.terminal import DEFAULT_FILE, ConfigFile, Yes, confirm, console
+from cdc.errors import ConfigError
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("init")(init)
+    app.command("drop")(drop)
+
+
+def init(
+    url: Annotated[str, typer.Argument(help="The database, such as postgresql://user@host/db.")],
+    config: ConfigFile = DEFAULT_FILE,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Look at a database and write a commented configuration for it, and the SQL it needs run."""
+    from cdc.registry import scaffold
+
+    sql_file = config.with_suffix(".sql")
+    for file in (config, sql_file):
+        if file.exists() and not force:
+            raise ConfigError(f"{file} exists", hint="Add --force to replace it.")
+    text, sql = scaffold(url)
+    out = console()
+    _write(config, text)
+    out.print(f"wrote {config}", markup=False)
+    if sql.strip():
+        _write(sql_file, sql)
+        out.print(f"wrote {sql_file}: run it in the database as a superuser", markup=False)
+    out.print(f"then: cdc check -c {config} && cdc run -c {config}", markup=False)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+            opened.write(text)
+    except OSError as error:
+        raise ConfigError(f"cannot write {file}: {error.strerror}", hint="") from None
+
+
+def drop(
+    source: Annotated[str, typer.Argument(help="The source's name.")],
+    config: ConfigFile = DEFAULT_FILE,
+    yes: Yes = False,
+) -> None:
+    """Remove what Tidewire made at a source: slot, publication, stored state."""
+    from cdc.cli.reset import forget_source
+    from cdc.cli.run import load_only
+    from cdc.registry import drop as drop_at_source
+    from cdc.state_dir import Claim
+
+    read = load_only(config, [source], [])
+    confirm(
+        f'Remove the replication slot and publication of "{source}" and forget its checkpoint? '
+        "Going on later needs a new snapshot",
+        yes=yes,
+    )
+    out = console()
+    with Claim(read.state_dir, [source]):
+        for line in drop_at_source(read, source):
+            out.print(line, markup=False)
+        forget_source(read, source)
+    out.print(f"forgot the checkpoint of {source}", markup=False)

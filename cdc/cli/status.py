@@ -1,0 +1,140 @@
+"""`cdc status`."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from cdc.cli.figures import done, duration, lag, rate, snapshot
+from cdc.cli.terminal import (
+    DEFAULT_FILE,
+    FAILED,
+    AsJson,
+    ConfigFile,
+    console,
+    print_json,
+    print_json_line,
+)
+
+if TYPE_CHECKING:
+    from cdc.status import PipelineStatus, WorkerStatus
+
+EVERY_S: Final = 1.0
+
+COLOURS: Final = {
+    "failed": "red",
+    "retrying": "yellow",
+    "degraded": "yellow",
+    "starting": "cyan",
+    "snapshot": "cyan",
+    "waiting": "cyan",
+    "healthy": "green",
+    "streaming": "green",
+    "delivering": "green",
+}
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("status")(status)
+
+
+def status(
+    config: ConfigFile = DEFAULT_FILE,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every second.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the running daemon does: phases, positions, lag, rates, errors.
+
+    Exits 1 when no daemon runs, or when a source or sink has failed.
+    """
+    from cdc.cli.daemon import statuses
+    from cdc.config import load
+
+    # Nothing of a component is needed to ask.
+    read = load(config, only=())
+    if watch:
+        _watch(lambda: statuses(read), as_json=as_json)
+        return
+    found = statuses(read)
+    if as_json:
+        print_json(_content(found))
+    else:
+        console().print(_view(found))
+    if any(each.state == "failed" for each in found):
+        raise typer.Exit(FAILED)
+
+
+def _watch(ask: Callable[[], "list[PipelineStatus]"], *, as_json: bool) -> None:
+    if as_json:
+        while True:
+            print_json_line(_content(ask()))
+            time.sleep(EVERY_S)
+    with Live(console=console(), auto_refresh=False, screen=False) as live:
+        while True:
+            live.update(_view(ask()), refresh=True)
+            time.sleep(EVERY_S)
+
+
+def _content(found: "list[PipelineStatus]") -> object:
+    contents = [each.content() for each in found]
+    # Several daemons share a pipeline only where each was narrowed to a part of it.
+    return contents[0] if len(contents) == 1 else contents
+
+
+def _view(found: "list[PipelineStatus]") -> RenderableType:
+    return Group(*(part for each in found for part in _pipeline(each)))
+
+
+def _pipeline(status: "PipelineStatus") -> list[RenderableType]:
+    up_s = (status.now_us - status.started_at_us) / 1e6
+    head = (
+        f"[bold]{escape(status.pipeline)}[/bold] {_coloured(status.state)}"
+        f"  up {duration(up_s)}, log {escape(status.log_type)}, Tidewire {escape(status.version)}"
+    )
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "name", "type", "phase", "position", "done", "rate", "lag", "restarts"):
+        table.add_column(column, overflow="fold")
+    for worker in status.workers:
+        table.add_row(
+            worker.kind,
+            escape(worker.name),
+            escape(worker.type),
+            _coloured(worker.phase),
+            escape(_position(worker)),
+            done(worker),
+            rate(worker.rate_per_s),
+            lag(worker),
+            str(worker.restarts),
+        )
+    return [Text.from_markup(head), table, *_notes(status)]
+
+
+def _position(worker: "WorkerStatus") -> str:
+    rows, estimated = snapshot(worker)
+    if worker.phase == "snapshot":
+        return f"{rows:,} of about {estimated:,} rows" if estimated else f"{rows:,} rows"
+    return str(getattr(worker.progress, "position", None) or "")
+
+
+def _notes(status: "PipelineStatus") -> list[RenderableType]:
+    """The last problem of each worker that has not got over it."""
+    notes: list[RenderableType] = []
+    for worker in status.workers:
+        error = worker.last_error
+        if error is not None and worker.phase in {"failed", "retrying", "starting", "stopped"}:
+            colour = "red" if worker.phase == "failed" else "yellow"
+            text = f"{error.message}. {error.hint}" if error.hint else error.message
+            notes.append(Text(f"{worker.name}: {text}", style=colour))
+    return notes
+
+
+def _coloured(word: str) -> str:
+    colour = COLOURS.get(word)
+    return f"[{colour}]{word}[/{colour}]" if colour else word
