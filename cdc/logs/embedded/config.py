@@ -14,25 +14,25 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     segment_bytes: int = Field(
-        128 * MIB,
+        default=128 * MIB,
         ge=64 * 1024,
         le=16 * 1024 * MIB,
         description="A segment file that has grown to this size is closed and a new one begun.",
     )
     segment_age_s: float = Field(
-        float(DAY_S),
+        default=float(DAY_S),
         ge=1,
         description="A segment file that is this old is closed at the next commit, "
         "so that retention and compaction can act on it.",
     )
     retention_bytes: int | None = Field(
-        None,
+        default=None,
         ge=0,
         description="How much history of topics that are not compacted is kept, in bytes; "
         "no limit when not set.",
     )
     retention_age_s: float | None = Field(
-        7.0 * DAY_S,
+        default=7.0 * DAY_S,
         ge=0,
         description="How long records of topics that are not compacted are kept; "
         "no limit when null.",
@@ -43,25 +43,25 @@ class Config(BaseModel):
         "key is kept for good. Without it they are kept as long as other topics.",
     )
     compaction_dirty_ratio: float = Field(
-        0.5,
+        default=0.5,
         ge=0.01,
         le=1,
         description="Compaction runs when this share of the closed segments' bytes has never been "
         "compacted.",
     )
     compaction_time_share: float = Field(
-        0.2,
+        default=0.2,
         gt=0,
         le=0.9,
         description="The share of the writer's time that retention and compaction may take.",
     )
     tombstone_age_s: float = Field(
-        float(DAY_S),
+        default=float(DAY_S),
         ge=0,
         description="How long compaction keeps the marker of a deleted key.",
     )
     poll_interval_ms: int = Field(
-        20,
+        default=20,
         ge=1,
         le=1000,
         description="The longest time between two looks of a waiting reader.",
