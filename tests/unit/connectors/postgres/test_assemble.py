@@ -1,0 +1,258 @@
+"""Transactions, positions and resumption, on messages made by hand."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdc.checkpoint import decode_part, encode_part
+from cdc.errors import DecodeError, PositionLost
+from cdc.event import ChangeEvent
+from connectors.postgres.assemble import Assembler, Started, StreamPosition
+from connectors.postgres.lsn import Lsn
+from connectors.postgres.pgoutput import Relation, Table
+from tests.unit.connectors.postgres import replies
+from tests.unit.connectors.postgres.replies import begin, commit, insert, keepalive, truncate
+
+START = StreamPosition(Lsn(100))
+
+
+def resolve(relation: Relation) -> Table | None:
+    return None if relation.name == "other" else replies.table_of(relation)
+
+
+def transaction(xid: int, at: int, rows: int) -> list[bytes]:
+    """One transaction of `rows` inserts whose commit record begins at `at`, 10 bytes long."""
+    inserts = [insert(1, b"%d" % (1000 * xid + number), lsn=at - 1) for number in range(rows)]
+    return [begin(at, xid), replies.relation(1), *inserts, commit(at, at + 10)]
+
+
+STREAM = [
+    *transaction(7, 200, 3),
+    keepalive(230),
+    *transaction(8, 300, 1),
+    *transaction(9, 400, 5),
+    *transaction(10, 500, 0),
+    *transaction(11, 600, 2),
+]
+
+
+def after(position: StreamPosition, stream: list[bytes]) -> list[bytes]:
+    """What a server sends that is asked to start at `position`: no commit before it."""
+    sent: list[bytes] = []
+    pending: list[bytes] = []
+    for payload in stream:
+        pending.append(payload)
+        if payload[:1] == b"k":
+            pending.pop()
+        elif payload[25:26] == b"C":
+            if int.from_bytes(payload[27:35], "big") >= position.lsn:
+                sent.extend(pending)
+            pending = []
+    return sent
+
+
+def keys(payloads: list[bytes], position: StreamPosition = START) -> list[tuple[object, int]]:
+    """Key and ordinal of each event."""
+    assembler = Assembler(position, resolve)
+    return [(event.after[0], event.ordinal) for event in assembler.feed(payloads) if event.after]
+
+
+def test_events_carry_their_transaction_and_place_in_it() -> None:
+    events = Assembler(START, resolve).feed(STREAM)
+
+    assert [(event.transaction.id, event.ordinal) for event in events[:4] if event.transaction] == [
+        ("7", 0),
+        ("7", 1),
+        ("7", 2),
+        ("8", 0),
+    ]
+    assert [
+        event.transaction.prior_position
+        for event in events
+        if event.ordinal == 0 and event.transaction
+    ] == [None, 210, 310, 510]
+
+
+@pytest.mark.parametrize("cut", range(len(STREAM) + 1))
+def test_resume_behind_any_message_repeats_and_loses_nothing(cut: int) -> None:
+    first = Assembler(START, resolve)
+    before = first.feed(STREAM[:cut])
+    stored = StreamPosition.of(decode_part("p", encode_part(first.position.content())))
+
+    second = Assembler(stored, resolve)
+    behind = second.feed(after(stored, STREAM))
+
+    whole = Assembler(START, resolve).feed(STREAM)
+    assert [facts(event) for event in whole] == [facts(event) for event in before + behind]
+    assert second.position.lsn == 610
+
+
+@given(st.data())
+def test_resume_any_number_of_times_repeats_and_loses_nothing(data: st.DataObject) -> None:
+    position, got = START, []
+    for _ in range(data.draw(st.integers(1, 5))):
+        sent = after(position, STREAM)
+        assembler = Assembler(position, resolve)
+        got += assembler.feed(sent[: data.draw(st.integers(0, len(sent)))])
+        position = assembler.position
+    got += Assembler(position, resolve).feed(after(position, STREAM))
+
+    assert [facts(event) for event in Assembler(START, resolve).feed(STREAM)] == [
+        facts(event) for event in got
+    ]
+
+
+def facts(event: ChangeEvent) -> tuple[object, ...]:
+    assert event.transaction is not None
+    assert event.after is not None
+    return (
+        event.op,
+        tuple(event.after),
+        event.ordinal,
+        event.position,
+        event.transaction.id,
+        event.transaction.prior_position,
+    )
+
+
+def test_lots_of_any_size_give_the_same_events() -> None:
+    whole = [facts(event) for event in Assembler(START, resolve).feed(STREAM)]
+
+    assembler = Assembler(START, resolve)
+    single = [facts(event) for payload in STREAM for event in assembler.feed([payload])]
+
+    assert whole == single
+
+
+def test_transaction_that_is_done_is_dropped_even_if_it_is_sent() -> None:
+    done = StreamPosition(Lsn(310), Lsn(310))
+
+    assert [(b"%d" % (9000 + n)).decode() for n in range(5)] == [
+        key for key, _ in keys([*transaction(8, 300, 1), *transaction(9, 400, 5)], done)
+    ]
+
+
+def test_open_transaction_is_stored_with_its_identity_and_count() -> None:
+    assembler = Assembler(START, resolve)
+
+    assembler.feed(transaction(7, 200, 3)[:4])
+
+    assert StreamPosition(Lsn(100), None, Started(7, Lsn(200), 2)) == assembler.position
+
+
+def test_changes_of_tables_that_are_not_captured_count_too() -> None:
+    assembler = Assembler(START, resolve)
+
+    assembler.feed([begin(200, 7), replies.relation(2, "other"), insert(2, b"x"), truncate(2)])
+
+    assert Started(7, Lsn(200), 2) == assembler.position.started
+
+
+def test_stopping_while_skipping_keeps_the_count() -> None:
+    stored = StreamPosition(Lsn(100), None, Started(7, Lsn(200), 3))
+    assembler = Assembler(stored, resolve)
+
+    assembler.feed(transaction(7, 200, 5)[:4])
+
+    assert stored == assembler.position
+
+
+@pytest.mark.parametrize("sent", [transaction(8, 200, 3), transaction(7, 210, 3)])
+def test_other_transaction_in_place_of_the_started_one_is_a_lost_position(
+    sent: list[bytes],
+) -> None:
+    stored = StreamPosition(Lsn(100), None, Started(7, Lsn(200), 2))
+
+    with pytest.raises(PositionLost, match="part of transaction 7, committed at 0/C8"):
+        Assembler(stored, resolve).feed(sent)
+
+
+def test_started_transaction_that_lost_changes_is_a_lost_position() -> None:
+    stored = StreamPosition(Lsn(100), None, Started(7, Lsn(200), 4))
+
+    with pytest.raises(PositionLost, match=r"4 changes of transaction 7.*only 3"):
+        Assembler(stored, resolve).feed(transaction(7, 200, 3))
+
+
+def test_keepalive_moves_the_position_only_between_transactions() -> None:
+    assembler = Assembler(START, resolve)
+
+    assembler.feed([keepalive(150)])
+    between = assembler.position.lsn
+    assembler.feed([begin(200, 7), keepalive(900)])
+    inside = assembler.position.lsn
+    assembler.feed([commit(200, 210), keepalive(205), keepalive(230, reply=True)])
+
+    assert (between, inside, assembler.lsn) == (150, 150, 230)
+    assert assembler.reply_requested
+
+
+def test_keepalive_before_the_started_transaction_moves_nothing() -> None:
+    stored = StreamPosition(Lsn(100), None, Started(7, Lsn(200), 2))
+    assembler = Assembler(stored, resolve)
+
+    assembler.feed([keepalive(900)])
+
+    assert stored == assembler.position
+
+
+def test_origin_belongs_to_its_transaction() -> None:
+    origin = replies.xlog_data(b"O" + (77).to_bytes(8, "big") + b"upstream\0")
+
+    events = Assembler(START, resolve).feed(
+        [begin(200, 7), origin, replies.relation(1), insert(1, b"x"), commit(200, 210)]
+    )
+
+    assert events[0].transaction is not None
+    assert (
+        events[0].transaction.origin,
+        events[0].transaction.origin_position,
+    ) == ("upstream", 77)
+
+
+def test_origin_of_a_started_transaction_does_not_lose_the_count() -> None:
+    origin = replies.xlog_data(b"O" + (77).to_bytes(8, "big") + b"upstream\0")
+    stored = StreamPosition(Lsn(100), None, Started(7, Lsn(200), 2))
+    sent = transaction(7, 200, 3)
+
+    assert keys([sent[0], origin, *sent[1:]], stored) == [("7002", 2)]
+
+
+@pytest.mark.parametrize(
+    "payloads",
+    [
+        [begin(200, 7), begin(300, 8)],
+        [commit(200, 210)],
+        [begin(200, 7), commit(201, 210)],
+        [replies.xlog_data(b"O" + bytes(8) + b"x\0")],
+    ],
+)
+def test_messages_out_of_order_are_a_decode_error(payloads: list[bytes]) -> None:
+    with pytest.raises(DecodeError):
+        Assembler(START, resolve).feed(payloads)
+
+
+@given(
+    st.builds(
+        StreamPosition,
+        st.integers(0, 2**64 - 1).map(Lsn),
+        st.none() | st.integers(0, 2**64 - 1).map(Lsn),
+        st.none()
+        | st.builds(
+            Started,
+            st.integers(0, 2**32 - 1),
+            st.integers(0, 2**64 - 1).map(Lsn),
+            st.integers(1, 2**40),
+        ),
+    )
+)
+def test_position_survives_its_stored_form(position: StreamPosition) -> None:
+    assert position == StreamPosition.of(decode_part("p", encode_part(position.content())))
+
+
+@pytest.mark.parametrize(
+    "change", [{"lsn": 5}, {"lsn": "x"}, {"started": 7}, {"started": {}}, {"prior_commit": 1}]
+)
+def test_damaged_position_is_a_decode_error(change: dict[str, object]) -> None:
+    with pytest.raises(DecodeError):
+        StreamPosition.of({**START.content(), **change})
