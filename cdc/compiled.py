@@ -19,6 +19,7 @@ HOT_MODULES = (
     "connectors.postgres.copy_text",
     "connectors.postgres.pgoutput",
     "connectors.postgres.values",
+    "connectors.postgres.copy_text",
 )
 
 

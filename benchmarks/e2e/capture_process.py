@@ -1,0 +1,105 @@
+"""The capture worker's own loop and parts, in a process of its own, measured from inside.
+
+    python -m benchmarks.e2e.capture_process CONFIG SOURCE
+
+Prints one line of JSON: `wall_s` from the start of the stream to the moment when all that the
+database held at the start is durable in the log, CPU of the whole process, peak memory.
+"""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import cast
+
+from cdc.capture import Capture
+from cdc.checkpoint import Checkpoint
+from cdc.clock import SystemClock
+from cdc.compiled import implementation
+from cdc.config import load
+from cdc.lifecycle import Command, Progress
+from cdc.progress import CaptureProgress
+from cdc.protocols import MarkCurrent, Source
+from cdc.registry import Parts
+from cdc.retry import Backoff
+
+MARK = "all"
+
+
+class TimedSource:
+    """A source that remembers when it was started; everything else is the source's own."""
+
+    started_at_s = 0.0
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._source, name)
+
+    def start(self, checkpoint: Checkpoint | None) -> None:
+        TimedSource.started_at_s = time.monotonic()
+        self._source.start(checkpoint)
+
+
+class UntilMark:
+    """A lifecycle.Control that stops when everything of the beginning is durable."""
+
+    def __init__(self) -> None:
+        self.ended_at_s = 0.0
+        self.progress: CaptureProgress | None = None
+        self._asked = False
+
+    def stopping(self) -> bool:
+        return self.ended_at_s > 0
+
+    def commands(self) -> Sequence[Command]:
+        if self._asked:
+            return ()
+        self._asked = True
+        return (MarkCurrent(MARK),)
+
+    def report(self, progress: Progress) -> None:
+        assert isinstance(progress, CaptureProgress)
+        self.progress = progress
+        if progress.last_error is not None:
+            raise SystemExit(f"{progress.last_error.message}. {progress.last_error.hint}")
+        if MARK in progress.marks and not self.ended_at_s:
+            self.ended_at_s = time.monotonic()
+
+
+def main(config_file: str, name: str) -> None:
+    """Run and print."""
+    config = load(Path(config_file), only=[name])
+    parts = Parts(config)
+    control = UntilMark()
+    Capture(
+        make_source=lambda: cast("Source", TimedSource(parts.source(name))),
+        make_writer=lambda: parts.writer(name),
+        make_serializer=lambda: parts.serializer(name),
+        transforms=parts.transforms(name),
+        clock=SystemClock(),
+        control=control,
+        backoff=Backoff(Random(1)),
+    ).run()
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    assert control.progress is not None
+    print(
+        json.dumps(
+            {
+                "wall_s": control.ended_at_s - TimedSource.started_at_s,
+                "cpu_s": usage.ru_utime + usage.ru_stime,
+                "memory_bytes": usage.ru_maxrss * 1024,
+                "events": control.progress.events,
+                "commits": control.progress.commits,
+                "implementation": implementation(),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
