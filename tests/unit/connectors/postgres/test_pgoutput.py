@@ -1,5 +1,7 @@
 """The decoder, on bytes that PostgreSQL 15.18 and 17.10 sent (captured/)."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -185,10 +187,9 @@ def test_damaged_bytes_raise_nothing_but_decode_errors(data: st.DataObject) -> N
     damaged[place] = data.draw(st.integers(0, 255))
     events: list[ChangeEvent] = []
 
-    try:
+    with contextlib.suppress(DecodeError):
         decoder.decode([bytes(damaged)], 0, events)
-    except DecodeError as error:
-        assert error.kind
+
     assert len(events) <= 2
 
 
