@@ -95,6 +95,7 @@ def test_what_debezium_wrote_is_written_again_as_it_was(variant: str) -> None:
             side_of(written[0].key),
             side_of(written[0].value),
         )
-        assert differences(golden, again, dropped) == []
+        found = differences(golden, again, dropped)
+        assert [each for each in found if not is_stand_in(each)] == []
         compared += 1
     assert compared > 0

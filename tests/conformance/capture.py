@@ -1,0 +1,127 @@
+"""Runs the SQL of a recorded run on a real Postgres and captures it with Tidewire."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from cdc.chain import Chain
+from cdc.checkpoint import Checkpoint
+from cdc.event import Record
+from cdc.protocols import Source, SourceContext
+from cdc.secret import Secret
+from cdc.serializers.debezium_json import DebeziumJson
+from cdc.serializers.envelope import SourceIdentity
+from cdc.serializers.options import Options
+from cdc.transforms.columns import Columns
+from connectors.postgres import Config, create
+from tests.conformance.goldens import Golden, script, side_of
+from tests.conformance.known import UNCOVERED_TABLES
+from tests.lab.errors import Unavailable
+from tests.lab.postgres_database import PostgresDatabase
+
+TIMEOUT_S = 60.0
+_TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|\$\$.*?\$\$|;|[^'\"$;]+|\$", re.DOTALL)
+
+
+def statements(text: str) -> Iterator[str]:
+    """The statements of a script, which were run one transaction each."""
+    statement = ""
+    for token in _TOKEN.findall(text):
+        if token != ";":
+            statement += token
+            continue
+        yield statement
+        statement = ""
+    assert not statement.strip()
+
+
+def require_extensions(database: PostgresDatabase, text: str) -> None:
+    """Raise Unavailable when the script makes extensions that this server does not have."""
+    wanted = set(re.findall(r"create extension (\w+)", text))
+    with database.connect() as connection:
+        rows = connection.execute("SELECT name FROM pg_available_extensions").fetchall()
+    missing = sorted(wanted - {row[0] for row in rows})
+    if missing:
+        names = ", ".join(missing)
+        raise Unavailable(f"this PostgreSQL lacks {names}", "install its contrib modules")
+
+
+def captured(
+    database: PostgresDatabase,
+    scenario: str,
+    options: Options,
+    columns: Columns | None,
+    folder: Path,
+) -> list[Golden]:
+    """What Tidewire writes for a scenario, in order; the `cdc` header is left out."""
+    setup = script(f"{scenario}_setup")
+    require_extensions(database, setup)
+    with database.connect() as connection:
+        for statement in statements(setup + "create table zz_done (id int primary key);"):
+            connection.execute(statement.encode())
+        # As Debezium makes it; Tidewire's own would refuse tables without replica identity.
+        connection.execute(b"create publication acme_pub for all tables")
+    excluded = () if columns is None else columns.excluded
+    source = create(
+        Config(
+            url=Secret(database.url),
+            tables=("*.*",),
+            exclude_tables=tuple(UNCOVERED_TABLES),
+            publication="acme_pub",
+            create_publication=False,
+        ),
+        SourceContext("conformance", "depot", "acme", folder, excluded),
+    )
+    try:
+        records = _run(source, database, scenario, options, columns)
+    finally:
+        source.close()
+    return [_golden(record, offset) for offset, record in enumerate(records)]
+
+
+def _run(
+    source: Source,
+    database: PostgresDatabase,
+    scenario: str,
+    options: Options,
+    columns: Columns | None,
+) -> list[Record]:
+    identity = SourceIdentity("postgresql", "acme", "tidewire")
+    serializer = DebeziumJson(
+        identity, options, None, compacts=False, pipeline="conformance", clock_us=_clock_us
+    )
+    chain = Chain([] if columns is None else [columns])
+    checkpoint = Checkpoint()
+    records: list[Record] = []
+    changed = False
+    assert source.acquire(5.0)
+    source.start(None)
+    deadline = time.monotonic() + TIMEOUT_S
+    while not any(record.topic.name == "acme.public.zz_done" for record in records):
+        assert time.monotonic() < deadline, "the changes did not arrive in time"
+        source.keepalive()
+        batch = source.poll(0.1)
+        if batch is not None:
+            records += serializer.encode(chain.apply(batch.events))
+            checkpoint = checkpoint.merged(batch.checkpoint)
+            if batch.ackable is not None:
+                source.ack(batch.ackable)
+        if not changed and source.progress().phase == "streaming":
+            changed = True
+            with database.connect() as connection:
+                changes = script(f"{scenario}_changes") + "insert into zz_done values (1);"
+                for statement in statements(changes):
+                    connection.execute(statement.encode())
+    return [record for record in records if not record.topic.internal]
+
+
+def _clock_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _golden(record: Record, offset: int) -> Golden:
+    headers = tuple((name, text.decode()) for name, text in record.headers)
+    return Golden(
+        record.topic.name, offset, headers, side_of(record.key), side_of(record.value)
+    )
