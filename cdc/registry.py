@@ -30,7 +30,7 @@ from cdc.protocols import (
 )
 from cdc.schemas.topic import TopicSchemas
 from cdc.serializers.envelope import SourceIdentity
-from cdc.state_dir import make_private
+from cdc.state_dir import private_folder
 from cdc.status import Search
 from cdc.version import version
 
@@ -105,7 +105,21 @@ def _hits(
     ]
 
 
-def scaffold(url: str) -> tuple[str, str]:
+class Scaffold(Protocol):
+    """What `cdc init` writes."""
+
+    @property
+    def config(self) -> str:
+        """The text of a commented configuration."""
+        ...
+
+    @property
+    def sql(self) -> str:
+        """What an administrator has to run; may be empty."""
+        ...
+
+
+def scaffold(url: str) -> Scaffold:
     """A commented configuration for the database at `url`, and the SQL that it needs run.
 
     Connects. Raises ConfigError for an URL of no known database, what the connector raises else.
@@ -117,8 +131,7 @@ def scaffold(url: str) -> tuple[str, str]:
             "this is no URL of a database that Tidewire knows",
             hint="Write it as postgresql://user@host:5432/database.",
         )
-    made = _part(find("sources", type_), "scaffold").scaffold(url)
-    return cast("tuple[str, str]", made)
+    return cast("Scaffold", _part(find("sources", type_), "scaffold").scaffold(url))
 
 
 def drop(config: Config, name: str) -> list[str]:
@@ -158,7 +171,7 @@ class Parts:
     def log(self) -> Log:
         """The log as configured; opens nothing."""
         if self._log is None:
-            context = LogContext(self._config.name, make_private(self._config.state_dir))
+            context = LogContext(self._config.name, private_folder(self._config.state_dir))
             self._log = cast("Log", _made(self._config.log, context))
         return self._log
 
@@ -184,7 +197,7 @@ class Parts:
             pipeline=self._config.name,
             name=name,
             topic_prefix=self._config.sources[name].topic_prefix,
-            state_dir=make_private(self._config.state_dir / "sources" / name),
+            state_dir=private_folder(self._config.state_dir, "sources", name),
         )
 
     def transforms(self, source: str) -> list[Transform]:
@@ -206,7 +219,7 @@ class Parts:
         context = SinkContext(
             pipeline=self._config.name,
             name=name,
-            state_dir=make_private(self._config.state_dir / "sinks" / name),
+            state_dir=private_folder(self._config.state_dir, "sinks", name),
             id_templates={"*": sink.keys.id, **ids},
         )
         assert sink.chosen is not None, "the configuration was read for this sink"
@@ -244,7 +257,7 @@ class Parts:
 
     def dead_letters(self, sink: str) -> DeadLetters:
         """The dead letters of a sink, which stay open until `close`."""
-        folder = make_private(self._config.state_dir / "sinks" / sink)
+        folder = private_folder(self._config.state_dir, "sinks", sink)
         letters = DeadLetterFile(folder / "dead-letters.sqlite")
         self._closing.callback(letters.close)
         return letters

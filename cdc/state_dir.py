@@ -33,6 +33,14 @@ def make_private(folder: Path) -> Path:
     return folder
 
 
+def private_folder(state_dir: Path, *names: str) -> Path:
+    """The folder of these names below `state_dir`, private at every level; see make_private."""
+    folder = make_private(state_dir)
+    for name in names:
+        folder = make_private(folder / name)
+    return folder
+
+
 def _refused(path: Path, error: OSError) -> CdcError:
     reason = os.strerror(error.errno).lower() if error.errno else "unknown reason"
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -59,7 +67,7 @@ class Claim:
     def __init__(self, state_dir: Path, names: Iterable[str]) -> None:
         """Raises AlreadyRunning with the other's process id, ConfigError, StorageFull."""
         self._files: list[int] = []
-        folder = make_private(make_private(state_dir) / "claims")
+        folder = private_folder(state_dir, "claims")
         try:
             for name in sorted(names):
                 self._take(folder / f"{name}.lock", name)

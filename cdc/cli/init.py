@@ -28,12 +28,12 @@ def init(
     for file in (config, sql_file):
         if file.exists() and not force:
             raise ConfigError(f"{file} exists", hint="Add --force to replace it.")
-    text, sql = scaffold(url)
+    made = scaffold(url)
     out = console()
-    _write(config, text)
+    _write(config, made.config)
     out.print(f"wrote {config}", markup=False)
-    if sql.strip():
-        _write(sql_file, sql)
+    if made.sql.strip():
+        _write(sql_file, made.sql)
         out.print(f"wrote {sql_file}: run it in the database as a superuser", markup=False)
     out.print(f"then: cdc check -c {config} && cdc run -c {config}", markup=False)
 

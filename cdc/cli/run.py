@@ -134,11 +134,11 @@ def _stop_on_signals(supervisor: "Supervisor") -> Callable[[], None]:
 
 
 def _report(supervisor: "Supervisor", *, failed: bool) -> None:
-    from cdc.cli.figures import worker_line
+    from cdc.cli.figures import done
 
     out = console(stderr=True)
     status = supervisor.status()
     for worker in status.workers:
-        out.print(worker_line(worker), markup=False)
+        out.print(f"{worker.kind} {worker.name}: {done(worker)}", markup=False)
     if not failed:
         out.print("everything that was committed before the start is in every sink", markup=False)

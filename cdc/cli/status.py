@@ -100,7 +100,7 @@ def _pipeline(status: "PipelineStatus") -> list[RenderableType]:
     )
     table = Table(box=None, pad_edge=False)
     for column in ("", "name", "type", "phase", "position", "done", "rate", "lag", "restarts"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in {"", "name", "phase"})
     for worker in status.workers:
         table.add_row(
             worker.kind,

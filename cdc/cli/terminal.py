@@ -24,12 +24,17 @@ ConfigFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
+PIPE_COLUMNS: Final = 200
+"""How wide tables may be where no terminal says so."""
+
 DEFAULT_FILE: Final = Path("cdc.yaml")
 
 
 def console(*, stderr: bool = False) -> Console:
     """Plain text in a pipe, no colour with NO_COLOR; long lines are left to the terminal."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else PIPE_COLUMNS
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False, width=width)
 
 
 def print_json(content: object) -> None:
