@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final, Literal, cast
 from urllib.parse import quote
 
-import orjson
 import redis
 from pydantic import BaseModel, ConfigDict, Field
 from redis.backoff import NoBackoff
@@ -23,10 +22,10 @@ from cdc.errors import (
     CdcError,
     ConfigError,
     SchemaError,
+    SinkRefused,
     TransientError,
 )
 from cdc.protocols import (
-    Delete,
     Document,
     Finding,
     Mutation,
@@ -42,11 +41,13 @@ from sinks.redis_server import (
     BASE_CHANGED,
     OUTCOMES,
     TRUNCATE,
+    VALUE_BYTES_MAX,
     WRITE,
     Command,
     chunks,
     server_findings,
     translation,
+    values,
 )
 
 _SCAN_STEP: Final = 1000
@@ -110,7 +111,7 @@ class Config(BaseModel):
 
 @dataclass(slots=True)
 class _Known:
-    """What a JSON document is at one point of a batch; `document` None: not there."""
+    """A JSON document at one point of a batch; `document` None: not there, for the `reason`."""
 
     version: int
     document: Document | None
@@ -153,9 +154,8 @@ class RedisSink:
         """Documents of any structure fit. SchemaError: two tables would share their keys."""
         target = table.qualified_name
         template = self._context.id_template(target)
-        others = self._targets - {target}
-        twins = [other for other in others if self._context.id_template(other) == template]
-        if template is not None and twins:
+        twins = [one for one in self._targets if self._context.id_template(one) == template]
+        if template is not None and twins not in ([], [target]):
             raise SchemaError(
                 f"{target} and {twins[0]} would share the keys {template!r}",
                 hint="Give each table its own `key` under `tables`, or make a sink for each.",
@@ -241,7 +241,10 @@ class RedisSink:
         pipeline = client.pipeline(transaction=False)
         for keys in patched:
             pipeline.mget(keys)
-        found = cast("list[list[bytes | None]]", pipeline.execute())
+        # Raised by the pipeline, an error would repeat the command, which holds keys.
+        found = pipeline.execute(raise_on_error=False)
+        for failure in (one for one in found if isinstance(one, redis.RedisError)):
+            raise failure
         return {keys[0]: _known(*pair) for keys, pair in zip(patched, found, strict=True)}
 
     def _arguments(self, mutation: Mutation, known: _Known | None) -> tuple[str | bytes, ...]:
@@ -265,13 +268,15 @@ class RedisSink:
                 if known.document is None:
                     raise ValueError(known.reason)
                 document, base = {**known.document, **document}, str(known.version)
-        values = _values(config.value, action, document)
+        written = values(config.value, document, is_patch=isinstance(action, Patch))
+        if any(len(value) > VALUE_BYTES_MAX for value in written):
+            raise ValueError(f"a value has more than the {VALUE_BYTES_MAX} bytes that Redis takes")
         if known is not None:
             known.version, known.document, known.reason = mutation.version, document, OUTCOMES[4]
         if document is None:
             return ("D", str(mutation.version), base, "0", str(tombstone_ms))
         letter = "J" if config.value == "json" else "P" if isinstance(action, Patch) else "H"
-        return (letter, str(mutation.version), base, str(ttl_ms), str(live_ms), *values)
+        return (letter, str(mutation.version), base, str(ttl_ms), str(live_ms), *written)
 
     def _send(self, client: redis.Redis, commands: Sequence[Command]) -> list[Rejected]:
         rejected: list[Rejected] = []
@@ -337,7 +342,7 @@ class RedisSink:
             yield
         except redis.RedisError as error:
             self.close()
-            raise (translation(error) or TransientError(f"Redis failed: {error}")) from error
+            raise (translation(error) or SinkRefused(f"Redis refuses us: {error}")) from error
         except CdcError:
             self.close()
             raise
@@ -376,21 +381,3 @@ def _known(value: bytes | None, version: bytes | None) -> _Known:
     is_deleted = version.startswith(b"D")
     reason = OUTCOMES[4 if is_deleted else 5]
     return _Known(int(version[1:]), None if value is None else json.loads(value), reason)
-
-
-def _values(
-    form: str, action: Upsert | Patch | Delete | Truncate, document: Document | None
-) -> tuple[str | bytes, ...]:
-    """The document as arguments of the script. Raises TypeError for what is no JSON."""
-    if document is None:
-        return ()
-    if form == "json":
-        return (orjson.dumps(document),)
-    pairs: list[str | bytes] = []
-    for name, value in document.items():
-        if value is not None:
-            pairs += [name, value if isinstance(value, str) else orjson.dumps(value)]
-    if not isinstance(action, Patch):
-        return tuple(pairs)
-    nulls = [name for name, value in document.items() if value is None]
-    return (str(len(nulls)), *nulls, *pairs)

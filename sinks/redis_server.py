@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import orjson
 import redis
 
 from cdc.errors import CdcError, SinkRefused, TransientError
-from cdc.protocols import Finding
+from cdc.protocols import Document, Finding
 
 # KEYS: value, version. ARGV: action, version, version that the action builds on or '', lifetime of
 # the value and of the version in ms or '0', then the value or field names and values.
@@ -90,6 +91,10 @@ REFUSES: Final = {
 }
 
 
+VALUE_BYTES_MAX: Final = 536_870_912
+"""A longer one ends the connection. Source: `proto-max-bulk-len`'s default in redis.conf."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """One run of the script: the mutation it is for, its keys and arguments."""
@@ -102,6 +107,22 @@ class Command:
     def size_bytes(self) -> int:
         """What is sent for it, without the protocol's own bytes."""
         return sum(len(part) for part in (*self.keys, *self.arguments))
+
+
+def values(form: str, document: Document | None, *, is_patch: bool) -> tuple[str | bytes, ...]:
+    """The document as arguments of the script. Raises TypeError for what is no JSON."""
+    if document is None:
+        return ()
+    if form == "json":
+        return (orjson.dumps(document),)
+    pairs: list[str | bytes] = []
+    for name, value in document.items():
+        if value is not None:
+            pairs += [name, value if isinstance(value, str) else orjson.dumps(value)]
+    if not is_patch:
+        return tuple(pairs)
+    nulls = [name for name, value in document.items() if value is None]
+    return (str(len(nulls)), *nulls, *pairs)
 
 
 def chunks(commands: Sequence[Command], bytes_max: int) -> Iterator[list[Command]]:
@@ -121,19 +142,26 @@ def chunks(commands: Sequence[Command], bytes_max: int) -> Iterator[list[Command
 def translation(error: Exception) -> CdcError | None:
     """Our error for one of Redis'; None when it concerns one document only."""
     code = next((code for kind, code in _KINDS if isinstance(error, kind)), "")
-    words = {word.strip(".:-,") for word in str(error).split()}
+    text = str(error)
+    words = {word.strip(".:-,") for word in text.split()}
     code = code or next((known for known in (*WAITS, *REFUSES) if known in words), "")
-    if code in REFUSES:
-        return SinkRefused(f"Redis refuses us ({code}): {error}", hint=REFUSES[code])
     if code in WAITS:
-        return TransientError(f"Redis cannot write now ({code}): {error}", hint=WAITS[code])
-    if isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
+        return TransientError(f"Redis cannot write now ({code}): {text}", hint=WAITS[code])
+    if isinstance(error, (redis.ConnectionError, redis.TimeoutError)) and code not in REFUSES:
         return TransientError(
-            f"Redis cannot be reached: {error}", hint="Start it, or correct the sink's `url`."
+            f"Redis cannot be reached: {text}", hint="Start it, or correct the sink's `url`."
         )
-    return None
+    if "WRONGTYPE" in words:
+        return None
+    if not code and any(said in text for said in _NO_RIGHTS_IN_SCRIPT):
+        code = "NOPERM"
+    code = code or "error"
+    return SinkRefused(f"Redis refuses us ({code}): {text}", hint=REFUSES.get(code))
 
 
+# Rights that are missing inside a script are told without the code. Source: script.c of Redis 7,
+# scripting.c of Redis 6.
+_NO_RIGHTS_IN_SCRIPT: Final = ("ACL failure in script", "The user executing the script can't run")
 _KINDS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (redis.exceptions.OutOfMemoryError, "OOM"),
     (redis.exceptions.BusyLoadingError, "LOADING"),

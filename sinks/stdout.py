@@ -97,7 +97,7 @@ class StdoutSink:
         return self._descriptor
 
     def _failure(self, error: OSError) -> CdcError:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             hint = "Free space there; the sink goes on by itself."
             return StorageFull(f"no room left for {self._name}", hint=hint)
         return SinkRefused(
