@@ -81,7 +81,7 @@ def _refusal(code: int, servers: str) -> tuple[str, str | None] | None:
     if code in codes.TOO_LARGE:
         return (
             "a record is larger than Kafka accepts",
-            "Raise message.max.bytes (log.client) and max.message.bytes (topic), or exclude a column.",
+            "Raise message.max.bytes (log.client) and max.message.bytes (topic).",
         )
     if code in codes.REFUSED:
         return f"Kafka at {servers} refuses it", None

@@ -49,6 +49,9 @@ class KafkaReader:
         self._stash: deque[Stored] = deque()
         self._sought: dict[Partition, int] = {}
         self._from_beginning = False
+        self._next: dict[Partition, int] = {}
+        self._done: dict[Partition, int] = {}
+        self._read_to: dict[Partition, int] = {}
         self._paused = False
         self._discovered_s = float("-inf")
         self._closed = False
@@ -64,6 +67,7 @@ class KafkaReader:
                 # An offset that retention took is a loss, not a reason to go on elsewhere.
                 "auto.offset.reset": "error",
                 "allow.auto.create.topics": False,
+                "enable.partition.eof": True,
                 "partition.assignment.strategy": "cooperative-sticky",
                 "topic.metadata.refresh.interval.ms": int(config.metadata_refresh_s * 1000),
             },
@@ -124,7 +128,8 @@ class KafkaReader:
             with self._translating("reading committed offsets"):
                 for answer in self._consumer.committed(asked, timeout=REQUEST_S):
                     if answer.offset >= 0:
-                        found[Partition(answer.topic, answer.partition)] = answer.offset
+                        place = Partition(answer.topic, answer.partition)
+                        found[place] = self._behind_markers(place, answer.offset)
         missing = [place for place in places if place not in found]
         return {**found, **self._topics.offsets(missing, codes.EARLIEST)}
 
@@ -142,6 +147,8 @@ class KafkaReader:
             for stored in self._stash
             if Partition(stored.topic, stored.partition) not in moved
         )
+        for place in moved:
+            self._forget(place)
         with self._translating("seeking"):
             # Assigning anew also throws away what was fetched ahead.
             self._consumer.incremental_unassign([_at(place) for place in moved])
@@ -193,25 +200,48 @@ class KafkaReader:
 
     def _take(self, message: Message) -> None:
         error = message.error()
+        place = Partition(message.topic() or "", message.partition() or 0)
+        offset = message.offset() or 0
+        if error is not None and error.code() == codes.PARTITION_EOF:
+            self._at_end(place, offset)
+            return
         if error is not None:
             if error.code() not in codes.PASSING and not error.retriable():
                 doing = f"reading topic {message.topic()}" if message.topic() else "reading"
                 raise self._clients.translated(error, doing, self._reasons)
             return
         self._reasons.clear()
+        self._next[place] = offset + 1
         key, value = message.key(), message.value()
         _, timestamp_ms = message.timestamp()
         self._stash.append(
             Stored(
-                message.topic() or "",
-                message.partition() or 0,
-                message.offset() or 0,
+                *place,
+                offset,
                 key if isinstance(key, bytes) else None,
                 value if isinstance(value, bytes) else None,
                 _headers(message),
                 timestamp_ms * 1000,
             )
         )
+
+    def _at_end(self, place: Partition, end: int) -> None:
+        """All records of a partition were read. Behind the last one are transactions' markers.
+
+        What is committed must pass them too, or the group never reaches the partition's end.
+        """
+        self._read_to[place] = end
+        done = self._done.get(place)
+        if self._in_group and done is not None and done == self._next.get(place, done) < end:
+            # Not worth a wait: if this is lost, `positions` knows all the same.
+            self._consumer.commit(offsets=[_at(place, end)], asynchronous=True)
+            self._done[place] = self._next[place] = end
+
+    def _behind_markers(self, place: Partition, offset: int) -> int:
+        """A committed offset, or the partition's end when only markers are between."""
+        if offset == self._next.get(place):
+            return max(offset, self._read_to.get(place, offset))
+        return offset
 
     def _raise_trouble(self) -> None:
         # librdkafka swallows what a callback raises at some calls; so callbacks leave it here.
@@ -274,7 +304,12 @@ class KafkaReader:
             consumer.incremental_assign(begin)
             if self._paused:
                 consumer.pause(begin)
-            self._assigned.update(Partition(found.topic, found.partition) for found in begin)
+            for found in begin:
+                place = Partition(found.topic, found.partition)
+                self._assigned.add(place)
+                self._read_to.pop(place, None)
+                if found.offset >= 0 and place not in self._sought:
+                    self._next[place] = self._done[place] = found.offset
         except KafkaException as error:
             doing = "taking over partitions"
             self._trouble = self._clients.translated(kafka_error(error), doing, self._reasons)
@@ -289,6 +324,8 @@ class KafkaReader:
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         lost = {Partition(place.topic, place.partition) for place in partitions}
         self._assigned -= lost
+        for place in lost:
+            self._forget(place)
         self._stash = deque(
             stored
             for stored in self._stash
@@ -302,7 +339,11 @@ class KafkaReader:
 
     def _committed(self, offsets: Mapping[Partition, int]) -> bool:
         """Whether the offsets of partitions that are ours are committed; False: not just now."""
-        mine = {place: offset for place, offset in offsets.items() if place in self._assigned}
+        mine = {
+            place: self._behind_markers(place, offset)
+            for place, offset in offsets.items()
+            if place in self._assigned
+        }
         if not mine:
             return True
         try:
@@ -318,9 +359,17 @@ class KafkaReader:
                 if answer.error.code() in codes.REBALANCING:
                     return False
                 raise KafkaException(answer.error)
-        for place in mine:
+        for place, offset in mine.items():
+            self._done[place] = offset
+            if offsets[place] == self._next.get(place):
+                self._next[place] = offset
             self._sought.pop(place, None)
         return True
+
+    def _forget(self, place: Partition) -> None:
+        """What is known of how far a partition was read no longer holds."""
+        for known in (self._next, self._done, self._read_to):
+            known.pop(place, None)
 
     @contextmanager
     def _translating(self, doing: str) -> Iterator[None]:
