@@ -20,12 +20,10 @@ cpdef str money(bytes raw)
 
 @cython.locals(value=cython.longlong, index=Py_ssize_t, digit=cython.int)
 cdef long long _number(bytes raw, Py_ssize_t start, Py_ssize_t end) except? -2
-@cython.locals(year=cython.longlong, month=cython.longlong, day=cython.longlong, leap=cython.bint,
-               era=cython.longlong, year_of_era=cython.longlong, day_of_year=cython.longlong,
-               day_of_era=cython.longlong)
-cdef long long _days(bytes raw, Py_ssize_t end, bint bc) except? -9223372036854775807
-@cython.locals(length=Py_ssize_t, places=Py_ssize_t, hours=cython.longlong,
-               minutes=cython.longlong, seconds=cython.longlong, micros=cython.longlong)
+@cython.locals(tens=cython.int, ones=cython.int)
+cdef int _two(bytes raw, Py_ssize_t position) except? -2
+@cython.locals(length=Py_ssize_t, hours=cython.longlong, minutes=cython.longlong,
+               seconds=cython.longlong, micros=cython.longlong, digits=bytes)
 cdef long long _clock_us(bytes raw, Py_ssize_t start, Py_ssize_t end) except? -2
 @cython.locals(index=Py_ssize_t)
 cdef Py_ssize_t _zone_start(bytes raw, Py_ssize_t start, Py_ssize_t end) except? -2
@@ -37,8 +35,9 @@ cpdef object date(bytes raw)
 cpdef object time(bytes raw)
 @cython.locals(end=Py_ssize_t, zone=Py_ssize_t, micros=cython.longlong)
 cpdef tuple timetz(bytes raw)
-@cython.locals(bc=cython.bint, end=Py_ssize_t, space=Py_ssize_t, micros=cython.longlong)
+@cython.locals(space=Py_ssize_t, micros=cython.longlong)
 cpdef object timestamp(bytes raw)
-@cython.locals(bc=cython.bint, end=Py_ssize_t, space=Py_ssize_t, zone=Py_ssize_t, micros=cython.longlong)
+@cython.locals(in_utc=cython.bint, end=Py_ssize_t, space=Py_ssize_t, zone=Py_ssize_t, micros=cython.longlong)
 cpdef object timestamptz(bytes raw)
+cdef object _infinity(bytes raw, str kind)
 cpdef tuple interval(bytes raw)

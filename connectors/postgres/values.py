@@ -11,6 +11,7 @@ Source: PostgreSQL manual, chapter Data Types; the output functions in src/backe
 
 import binascii
 import struct
+from functools import lru_cache
 from typing import Final
 
 from cdc.errors import DecodeError
@@ -93,7 +94,7 @@ def boolean(raw: bytes) -> bool:
 
 def _integer(raw: bytes, low: int, high: int, kind: str) -> int:
     # int() alone would take spaces, underscores and a plus sign.
-    if not (raw[1:] if raw[:1] == b"-" else raw).isdigit():
+    if not raw.isdigit() and not (raw[:1] == b"-" and raw[1:].isdigit()):
         raise _bad(kind)
     value = int(raw)
     if value < low or value > high:
@@ -189,11 +190,14 @@ def _number(raw: bytes, start: int, end: int) -> int:
     return value
 
 
-def _days(raw: bytes, end: int, bc: int) -> int:
-    """Days since 1970 of the date `YYYY-MM-DD` before `end`; the year has 4 to 7 digits.
+@lru_cache(maxsize=8192)
+def _days(raw: bytes, bc: bool) -> int:  # noqa: FBT001 - called by position, for speed
+    """Days since 1970 of the date `YYYY-MM-DD`; the year has 4 to 7 digits.
 
-    Raises DecodeError. The arithmetic counts years from March, so that a leap day is the last.
+    Remembered, since rows of one time share their dates. Raises DecodeError. The arithmetic counts
+    years from March, so that a leap day is the last.
     """
+    end = len(raw)
     if end < 10 or end > 13 or raw[end - 3] != 45 or raw[end - 6] != 45:
         raise _bad("date")
     year = _number(raw, 0, end - 6)
@@ -219,28 +223,35 @@ def _days(raw: bytes, end: int, bc: int) -> int:
     return era * 146_097 + day_of_era - 719_468
 
 
+def _two(raw: bytes, position: int) -> int:
+    """The number that two digits write, -1 if they are none."""
+    tens = raw[position] - 48
+    ones = raw[position + 1] - 48
+    if tens < 0 or tens > 9 or ones < 0 or ones > 9:
+        return -1
+    return tens * 10 + ones
+
+
 def _clock_us(raw: bytes, start: int, end: int) -> int:
     """Microseconds of `HH:MM:SS[.ffffff]` in raw[start:end], up to 24:00:00; -1 if it is not."""
     length = end - start
     if length < 8 or raw[start + 2] != 58 or raw[start + 5] != 58:
         return -1
-    hours = _number(raw, start, start + 2)
-    minutes = _number(raw, start + 3, start + 5)
-    seconds = _number(raw, start + 6, start + 8)
+    hours = _two(raw, start)
+    minutes = _two(raw, start + 3)
+    seconds = _two(raw, start + 6)
     if hours < 0 or minutes < 0 or minutes > 59 or seconds < 0 or seconds > 59:
         return -1
     micros = 0
     if length > 8:
-        places = length - 9
-        if raw[start + 8] != 46 or places > 6:
+        digits = raw[start + 9 : end]
+        if raw[start + 8] != 46 or length > 15 or not digits.isdigit():
             return -1
-        micros = _number(raw, start + 9, end)
-        if micros < 0:
-            return -1
-        while places < 6:
+        micros = int(digits)
+        while length < 15:
             micros *= 10
-            places += 1
-    if hours > 24 or (hours == 24 and minutes + seconds + micros > 0):
+            length += 1
+    if hours > 23 and (hours > 24 or minutes + seconds + micros > 0):
         return -1
     return ((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + micros
 
@@ -271,13 +282,15 @@ def _zone_s(raw: bytes, start: int, end: int, kind: str) -> int:
 
 def date(raw: bytes) -> int:
     """Days since 1970-01-01, proleptic Gregorian; infinities as cdc.schema names them."""
-    if raw == b"infinity":
-        return DATE_INFINITY
-    if raw == b"-infinity":
-        return DATE_MINUS_INFINITY
-    if raw[-3:] == b" BC":
-        return _days(raw, len(raw) - 3, 1)
-    return _days(raw, len(raw), 0)
+    if len(raw) < 10:
+        if raw == b"infinity":
+            return DATE_INFINITY
+        if raw == b"-infinity":
+            return DATE_MINUS_INFINITY
+        raise _bad("date")
+    if raw[-1] == 67:  # the C of BC
+        return _days(raw.removesuffix(b" BC"), True)  # noqa: FBT003
+    return _days(raw, False)  # noqa: FBT003
 
 
 def time(raw: bytes) -> int:
@@ -300,35 +313,45 @@ def timetz(raw: bytes) -> tuple[int, int]:
 
 def timestamp(raw: bytes) -> int:
     """Microseconds since 1970, the wall-clock time read as UTC; infinities as named constants."""
-    if raw == b"infinity":
-        return TIMESTAMP_INFINITY
-    if raw == b"-infinity":
-        return TIMESTAMP_MINUS_INFINITY
-    bc = 1 if raw[-3:] == b" BC" else 0
-    end = len(raw) - 3 if bc else len(raw)
-    space = raw.find(b" ")
-    days = _days(raw, space, bc)
-    micros = _clock_us(raw, space + 1, end)
-    if micros < 0 or micros == _DAY_US:
+    if len(raw) < 10:
+        return _infinity(raw, "timestamp")
+    bc = raw[-1] == 67
+    if bc:
+        raw = raw.removesuffix(b" BC")
+    space = 10 if raw[10:11] == b" " else raw.find(b" ")
+    micros = _clock_us(raw, space + 1, len(raw))
+    if space < 0 or micros < 0 or micros >= 86_400_000_000:
         raise _bad("timestamp")
+    days = _days(raw[:space], bc)
     return days * _DAY_US + micros
 
 
 def timestamptz(raw: bytes) -> int:
     """Microseconds since 1970 UTC; infinities as named constants."""
+    if len(raw) < 10:
+        return _infinity(raw, "timestamptz")
+    bc = raw[-1] == 67
+    if bc:
+        raw = raw.removesuffix(b" BC")
+    end = len(raw)
+    space = 10 if raw[10:11] == b" " else raw.find(b" ")
+    in_utc = raw[-3:] == b"+00"
+    zone = end - 3 if in_utc else _zone_start(raw, space + 1, end)
+    micros = _clock_us(raw, space + 1, zone)
+    if space < 0 or micros < 0 or micros >= 86_400_000_000:
+        raise _bad("timestamptz")
+    local_us = _days(raw[:space], bc) * _DAY_US + micros
+    if in_utc:
+        return local_us
+    return local_us - _zone_s(raw, zone, end, "timestamptz") * 1_000_000
+
+
+def _infinity(raw: bytes, kind: str) -> int:
     if raw == b"infinity":
         return TIMESTAMP_INFINITY
     if raw == b"-infinity":
         return TIMESTAMP_MINUS_INFINITY
-    bc = 1 if raw[-3:] == b" BC" else 0
-    end = len(raw) - 3 if bc else len(raw)
-    space = raw.find(b" ")
-    days = _days(raw, space, bc)
-    zone = _zone_start(raw, space + 1, end)
-    micros = _clock_us(raw, space + 1, zone)
-    if micros < 0 or micros == _DAY_US:
-        raise _bad("timestamptz")
-    return days * _DAY_US + micros - _zone_s(raw, zone, end, "timestamptz") * 1_000_000
+    raise _bad(kind)
 
 
 def interval(raw: bytes) -> tuple[int, int, int]:
