@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from cdc.checkpoint import Checkpoint
 from cdc.event import Batch, ChangeEvent
-from cdc.protocols import SourceContext
+from cdc.protocols import MarkCurrent, SourceContext
+from cdc.secret import Secret
 from connectors.postgres import Config, create
 from connectors.postgres.source import PostgresSource
 from tests.lab.postgres_database import PostgresDatabase
@@ -23,7 +24,7 @@ class Capture:
 
     def __init__(self, url: str, folder: Path, **options: Any) -> None:
         options.setdefault("tables", ["public.*"])
-        self.config = Config(url=url, **options)
+        self.config = Config(url=Secret(url), **options)
         self.context = SourceContext("shop", "shop", "shop", folder)
         self.events: list[ChangeEvent] = []
         self.batches: list[Batch] = []
@@ -75,8 +76,6 @@ class Capture:
 
     def until_current(self) -> None:
         """Poll until everything committed before now is captured."""
-        from cdc.protocols import MarkCurrent
-
         mark = f"mark {len(self.batches)}"
         self.source.command(MarkCurrent(mark))
         self.until(lambda: any(mark in batch.marks for batch in self.batches[-50:]))
@@ -129,9 +128,7 @@ def apply(tables: State, event: ChangeEvent) -> None:
         rows[new_key] = values
 
 
-def rows_in(
-    database: PostgresDatabase, query: str
-) -> dict[tuple[object, ...], tuple[object, ...]]:
+def rows_in(database: PostgresDatabase, query: str) -> dict[tuple[object, ...], tuple[object, ...]]:
     """What the table holds, by its first column: the judge, asked with SQL."""
     with database.connect() as connection:
         return {(row[0],): tuple(row) for row in connection.execute(query.encode())}
