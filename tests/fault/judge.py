@@ -38,6 +38,8 @@ def judge(world: World) -> None:
     _judge_store(world)
     _judge_letters(world, written)
     assert world.database.disconnects == 0, "the database heard nothing for too long"
+    parts = set(world.log.checkpoints["shop"].parts)
+    assert parts == {"position", "sequence"}, "a part that was to be deleted is still stored"
     # The last commit was acknowledged up to the last transaction, or one ack was lost by a fault.
     assert world.database.confirmed is not None
     assert world.database.confirmed > 100, "nothing was ever acknowledged"

@@ -94,6 +94,7 @@ class World:
     faults: Faults = field(init=False)
     committed: int = 0
     captured: bool = False
+    capture_steps: int = 0
     crashes: int = 0
     opened: int = 0
     standby_phases: list[str] = field(default_factory=list)
@@ -125,6 +126,7 @@ class World:
         """Capture everything, then deliver everything; die and come back as planned."""
         self._live(self._capture)
         self.captured = True
+        self.capture_steps = self.faults.steps
         self._live(self._deliver)
 
     def _live(self, work: Callable[[], None]) -> None:
