@@ -22,10 +22,10 @@ State = dict[str, dict[tuple[object, ...], tuple[object, ...]]]
 class Capture:
     """One source, its log and its checkpoint; `crash` forgets what was not committed."""
 
-    def __init__(self, url: str, folder: Path, **options: Any) -> None:
+    def __init__(self, url: str, folder: Path, *, pipeline: str = "shop", **options: Any) -> None:
         options.setdefault("tables", ["public.*"])
         self.config = Config(url=Secret(url), **options)
-        self.context = SourceContext("shop", "shop", "shop", folder)
+        self.context = SourceContext(pipeline, "shop", "shop", folder)
         self.events: list[ChangeEvent] = []
         self.batches: list[Batch] = []
         self.checkpoint: Checkpoint | None = None
