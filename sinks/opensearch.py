@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import urllib3
 from opensearchpy import OpenSearch, exceptions
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -47,8 +48,6 @@ _SEARCH_STEP: Final = 1000
 _META: Final = "cdc_truncates"
 # What OpenSearch takes as the name of an index or alias, after lower-casing.
 _NAME: Final = re.compile(r'[^-_+.\\/*?"<>|\s,#:][^\\/*?"<>|\s,#:]*')
-_MISSING: Final = "part of a document came, but the document is not in the store"
-_DELETED: Final = "part of a document came, but the document was deleted"
 
 
 class Config(BaseModel):
@@ -74,8 +73,7 @@ class Config(BaseModel):
     )
     refresh: Literal["false", "true", "wait_for"] = Field(
         default="false",
-        description="When written documents can be found: by the index's own interval, at once, "
-        "or by the interval but waited for.",
+        description="When documents can be found: some time later, at once, or later but waited.",
     )
     tombstone_s: int = Field(
         default=3600,
@@ -94,8 +92,7 @@ class Config(BaseModel):
     timeout_s: float = Field(default=60.0, gt=0, description="How long to wait for an answer.")
     tls_mode: Literal["verify-full", "verify-ca", "require"] = Field(
         default="verify-full",
-        description="With https: check certificate and host name, the certificate only, "
-        "or nothing.",
+        description="With https, check certificate and host name, the certificate, or nothing.",
     )
     tls_ca_file: Path | None = Field(
         default=None, description="Certificates to trust with https; the system's if unset."
@@ -108,9 +105,9 @@ class Config(BaseModel):
 
 @dataclass(slots=True)
 class _Known:
-    """What a document is at one point of a batch; `document` None: not there.
+    """A document at one point of a batch; `document` None: not there.
 
-    `deleted` says whether it was there once, None while nobody has asked the store.
+    `deleted` tells whether it was there once, None while nobody has asked the store.
     """
 
     version: int
@@ -138,12 +135,12 @@ class OpenSearchSink:
         try:
             with self._translated() as client:
                 about = client.info()["version"]
-                distribution = str(about.get("distribution", "elasticsearch"))
-                if distribution != "opensearch":
-                    message = f"this is {distribution} {about['number']}"
+                kind = str(about.get("distribution", "elasticsearch"))
+                if kind != "opensearch":
+                    message = f"this is {kind} {about['number']}"
                     return [Finding("error", "opensearch-kind", "url", message, "use its own sink")]
-                answers = f"answers, version {about['number']}"
-                found = [Finding("ok", "opensearch-connection", "url", answers)]
+                message = f"answers, version {about['number']}"
+                found = [Finding("ok", "opensearch-connection", "url", message)]
                 if "{" not in self._config.index:
                     alias = self._config.index.lower()
                     found.append(alias_finding(client, alias, self._config.tombstone_s))
@@ -273,7 +270,8 @@ class OpenSearchSink:
                 self._ask_deleted(client, alias, mutation.id, known)
                 return self._item(client, index, mutation, known)
             if known.document is None:
-                raise ValueError(_DELETED if known.deleted else _MISSING)
+                gone = "was deleted" if known.deleted else "is not in the store"
+                raise ValueError(f"part of a document came, but the document {gone}")
             document = {**known.document, **action.fields}
         else:
             assert isinstance(action, Delete)
@@ -370,7 +368,12 @@ def _client(config: Config) -> OpenSearch:
         options["http_auth"] = (config.username, password)
     if urls[0].startswith("https://"):
         options["ssl_context"] = _tls(config)
-    return OpenSearch(urls, **options)
+    client = OpenSearch(urls, **options)
+    if config.tls_mode == "verify-ca":
+        # The library has no option for it beside a context.
+        for connection in client.transport.connection_pool.connections:
+            connection.pool.assert_hostname = False
+    return client
 
 
 def _tls(config: Config) -> ssl.SSLContext:
@@ -379,6 +382,7 @@ def _tls(config: Config) -> ssl.SSLContext:
         context.check_hostname = config.tls_mode == "verify-full"
         if config.tls_mode == "require":
             context.verify_mode = ssl.CERT_NONE
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         if config.tls_cert_file is not None:
             context.load_cert_chain(config.tls_cert_file, config.tls_key_file)
     except OSError as error:

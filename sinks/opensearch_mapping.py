@@ -1,7 +1,7 @@
 """Table structures as OpenSearch mappings, and whether an index can take a structure. Pure.
 
 What a field of each type holds is in cdc.documents. Numbers and dates that OpenSearch cannot index
-(NaN, infinity, years beyond 9999) stay in the document and are left out of the index.
+(NaN, infinity) stay in the document and are left out of the index.
 """
 
 from collections.abc import Mapping
