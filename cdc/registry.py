@@ -45,11 +45,6 @@ DEBEZIUM_CONNECTORS: Final = {"postgres": "postgresql"}
 Decode = Callable[[Stored], ChangeEvent | None]
 
 
-def group_of(config: Config, sink: str) -> str:
-    """The consumer group of a sink."""
-    return f"cdc.{config.name}.{sink}"
-
-
 def topics_of(config: Config, sink: str) -> list[str]:
     """The topics that a sink reads; may hold `*` globs."""
     keys = config.sinks[sink].keys
@@ -181,7 +176,7 @@ class Parts:
 
     def reader(self, sink: str) -> LogReader:
         """A new reader of what a sink reads, as a member of its group."""
-        return self.log().reader(topics_of(self._config, sink), group_of(self._config, sink))
+        return self.log().reader(topics_of(self._config, sink), sink)
 
     # --- source -----------------------------------------------------------------------------------
 
@@ -198,6 +193,11 @@ class Parts:
             name=name,
             topic_prefix=self._config.sources[name].topic_prefix,
             state_dir=private_folder(self._config.state_dir, "sources", name),
+            excluded_columns=tuple(
+                pair
+                for transform in self.transforms(name)
+                for pair in getattr(transform, "excluded", ())
+            ),
         )
 
     def transforms(self, source: str) -> list[Transform]:

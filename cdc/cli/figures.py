@@ -49,7 +49,8 @@ def done(worker: WorkerStatus) -> str:
             return f"{progress.events:,} events"
         case DeliverProgress() as progress:
             letters = progress.dead_letters_kept
-            kept = f", {letters:,} dead letters" if letters else ""
+            plural = "" if letters == 1 else "s"
+            kept = f", {letters:,} dead letter{plural}" if letters else ""
             return f"{progress.applied:,} changes{kept}"
     return ""
 

@@ -85,10 +85,10 @@ def forget_source(config: "Config", name: str) -> None:
 
 def forget_sink(config: "Config", name: str) -> None:
     """Delete what a sink's group committed."""
-    from cdc.registry import Parts, group_of
+    from cdc.registry import Parts
 
     with closing(Parts(config)) as parts:
-        parts.log().forget(group_of(config, name))
+        parts.log().forget(name)
 
 
 def _patiently(call: Callable[[float], bool]) -> None:

@@ -126,14 +126,7 @@ class _Reader:
     def _sink(self, name: str, values: dict[str, object]) -> SinkConfig | None:
         path: KeyPath = ("sinks", name)
         self._name(name, path)
-        if "key" in values and self._has_key("sinks", values.get("type"), "key"):
-            # A store's own notion of a key comes before our second name for an id.
-            values = dict(values)
-            key = {"key": values.pop("key")}
-        else:
-            key = {}
         keys, rest = self._split(SinkKeys, values, path)
-        rest |= key
         if keys is None:
             self._also_wrong("sinks", values, rest, path, SinkKeys)
             return None
@@ -155,13 +148,6 @@ class _Reader:
         ours = {key: value for key, value in values.items() if key in names}
         rest = {key: value for key, value in values.items() if key not in names}
         return self._valid(model, ours, path), rest
-
-    def _has_key(self, kind: Kind, type_: object, key: str) -> bool:
-        """Whether the component has a key of this name; not when it cannot be found."""
-        try:
-            return isinstance(type_, str) and key in key_names(find(kind, type_).model)
-        except ConfigError:
-            return False
 
     def _also_wrong(
         self,

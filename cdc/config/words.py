@@ -11,13 +11,15 @@ from pydantic_core import ErrorDetails
 from cdc.config.problems import KeyPath, did_you_mean
 from cdc.secret import Reference
 
+TEXT: Final = "must be text; put it in quotes"
+
 # From pydantic's error types to a sentence; the names in braces come from the error's context.
 SENTENCES: Final = {
     "missing": "is missing",
     "value_error": "{error}",
     "assertion_error": "{error}",
     "string_pattern_mismatch": "must match {pattern}",
-    "string_type": "must be text; put it in quotes",
+    "string_type": TEXT,
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
     "int_type": "must be a whole number",
@@ -110,6 +112,9 @@ def sentence(error: ErrorDetails, known: Iterable[str]) -> str:
         return f"must be {context['expected']}{_nearest(error['input'], str(context['expected']))}"
     if error["input"] is None and kind not in {"value_error", "assertion_error"}:
         return "is empty; give it a value or remove it"
+    if kind == "value_error" and not isinstance(error["input"], str) and "ctx" in error:
+        # A secret's own validator says it in fewer words.
+        context = {"error": str(context["error"]).replace("must be a string", TEXT)}
     if kind in SENTENCES:
         return SENTENCES[kind].format(**context)
     return error["msg"].replace("Input should be", "must be")

@@ -138,6 +138,7 @@ class Daemon:
         """The last problem of the worker, as soon as it has one."""
 
         def ask() -> dict[str, Any] | None:
+            assert self.process.poll() is None, self.journal.read_text()
             worker = self.worker(name)
             return worker["last_error"] if worker is not None else None
 
