@@ -6,6 +6,7 @@ Every query names its schema and takes its values as parameters. The session mus
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Final
 
 import psycopg
@@ -18,7 +19,7 @@ from connectors.postgres.defaults import Expression, defaults_of
 from connectors.postgres.keys import NO_KEY, Index, choose_key, read_indexes
 from connectors.postgres.logical_types import Types, read_types
 from connectors.postgres.pgoutput import Relation, RelationColumn
-from connectors.postgres.tables import CapturedTable, captured_tables, matches
+from connectors.postgres.tables import CapturedTable, captured_tables
 
 __all__ = [
     "CapturedTable",
@@ -335,7 +336,9 @@ def _facts_of(
 
 
 def _is_excluded(table: str, column: str, excluded: ExcludedColumns) -> bool:
-    return any(matches(table, tables) and matches(column, columns) for tables, columns in excluded)
+    return any(
+        fnmatchcase(table, tables) and fnmatchcase(column, columns) for tables, columns in excluded
+    )
 
 
 def _read_defaults(

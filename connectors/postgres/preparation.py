@@ -54,11 +54,13 @@ class Plan:
     parts: dict[str, bytes | None]
 
 
-def captured(connection: Connection, config: Config) -> list[CapturedTable]:
+def captured(
+    connection: Connection, config: Config, excluded_columns: catalog.ExcludedColumns
+) -> list[CapturedTable]:
     """The captured tables, all of them in order. Raises SchemaError or SourceRefused if not."""
     with translated("reading the catalog"):
         tables = catalog.captured_tables(connection, config.tables, config.exclude_tables)
-        facts = catalog.describe(connection, [table.oid for table in tables])
+        facts = catalog.describe(connection, [table.oid for table in tables], excluded_columns)
     catalog.refuse_unsupported(facts.values())
     keyless = [table.qualified_name for table in tables if not table.has_key]
     if keyless and config.keyless_tables == "refuse":
@@ -90,13 +92,14 @@ def plan_stream(
     config: Config,
     names: Names,
     checkpoint: Checkpoint | None,
+    excluded_columns: catalog.ExcludedColumns = (),
 ) -> Plan:
     """The plan of every other start; makes or completes the publication.
 
     Raises PositionLost when the checkpoint cannot be resumed from, unless `snapshot: when_needed`
     allows to begin anew.
     """
-    tables = captured(connection, config)
+    tables = captured(connection, config, excluded_columns)
     system = replication.identify()
     slot = read_slot(connection, names.slot)
     if slot is not None:

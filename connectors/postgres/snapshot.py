@@ -12,7 +12,7 @@ from psycopg.pq import ExecStatus
 from cdc.errors import TransientError
 from cdc.event import ChangeEvent, Transaction
 from cdc.protocols import TableProgress
-from connectors.postgres.catalog import describe
+from connectors.postgres.catalog import ExcludedColumns, describe
 from connectors.postgres.connection import rows_of, translated
 from connectors.postgres.copy_stream import CopyStream, next_result
 from connectors.postgres.copy_text import RowMaker
@@ -90,8 +90,10 @@ class Snapshot:
         position: Lsn,
         rows_max: int,
         bytes_max: int,
+        excluded_columns: ExcludedColumns = (),
     ) -> None:
         self.finished = False
+        self._excluded_columns = excluded_columns
         self._connection = connection
         self._todo = list(reversed(tables))
         self._position = int(position)
@@ -168,7 +170,8 @@ class Snapshot:
             # COPY takes this lock anyway; taken first, what the catalog says stays true.
             execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(name))
             same_file = execute(_FILES, (table.oid,)).fetchone()
-            facts = describe(self._connection, [table.oid]).get(table.oid)
+            catalog = describe(self._connection, [table.oid], self._excluded_columns)
+            facts = catalog.get(table.oid)
             if facts is None or same_file is None or not same_file[0]:
                 raise _changed(table)
             columns = [column.name for column in facts.schema.columns]

@@ -101,13 +101,18 @@ class PostgresSource:
         """Verify the checkpoint, make what is missing, and set the first stage."""
         self._replication = self._dial_replication()
         if self._config.snapshot == "only":
-            tables = captured(self._connection(), self._config)
+            tables = captured(self._connection(), self._config, self._context.excluded_columns)
             system = self._replication.identify()
             plan = plan_snapshot_only(tables, system, self._names, checkpoint)
             self._end_replication()
         else:
             plan = plan_stream(
-                self._connection(), self._replication, self._config, self._names, checkpoint
+                self._connection(),
+                self._replication,
+                self._config,
+                self._names,
+                checkpoint,
+                self._context.excluded_columns,
             )
         self._plan = plan
         self._unsaved = dict(plan.parts)
@@ -212,6 +217,7 @@ class PostgresSource:
             resume.position.lsn,
             self._config.snapshot_lot_rows_max,
             self._config.snapshot_lot_bytes_max,
+            self._context.excluded_columns,
         )
         self._snapshot.open_view(exported)
         self._unsaved[POSITION] = resume.part()
@@ -252,6 +258,7 @@ class PostgresSource:
             self._resume.origin.database,
             self._config.tables,
             self._config.exclude_tables,
+            self._context.excluded_columns,
         )
         self._streaming = Streaming(
             self._replication, self._resume, structures.resolve, self._marks

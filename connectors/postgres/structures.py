@@ -1,16 +1,20 @@
 """What a Relation message means here: captured or not, and the structure of its rows."""
 
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 import psycopg
 
-from connectors.postgres.catalog import RelationFacts, describe, relation_without_table
+from connectors.postgres.catalog import (
+    ExcludedColumns,
+    RelationFacts,
+    describe,
+    relation_without_table,
+)
 from connectors.postgres.connection import translated
 from connectors.postgres.logical_types import read_types
 from connectors.postgres.pgoutput import Relation, Table
-from connectors.postgres.tables import CapturedTable, captured_and_missing
+from connectors.postgres.tables import CapturedTable, captured_and_missing, matches
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -27,12 +31,17 @@ class Structures:
         database: str,
         tables: Sequence[str],
         exclude_tables: Sequence[str],
+        excluded_columns: ExcludedColumns = (),
     ) -> None:
-        """`connection` gives an open one; the tables are the configured globs."""
+        """`connection` gives an open one; the tables are the configured globs.
+
+        `excluded_columns` may have types that are not supported.
+        """
         self._connection = connection
         self._database = database
         self._tables = tables
         self._exclude_tables = exclude_tables
+        self._excluded_columns = excluded_columns
         self._known: dict[int, tuple[Relation, Table]] = {}
 
     def resolve(self, relation: Relation) -> Table | None:
@@ -58,7 +67,7 @@ class Structures:
 
     def _facts(self, relation: Relation) -> RelationFacts:
         connection = self._connection()
-        facts = describe(connection, [relation.oid]).get(relation.oid)
+        facts = describe(connection, [relation.oid], self._excluded_columns).get(relation.oid)
         if facts is not None:
             return facts.for_relation(relation)
         types = read_types(connection, {column.type_oid for column in relation.columns})
@@ -67,12 +76,12 @@ class Structures:
     def _is_captured(self, relation: Relation) -> bool:
         # The name at the time of the change decides; the catalog only adds partitions' parents.
         name = f"{relation.namespace}.{relation.name}"
-        if any(fnmatchcase(name, pattern) for pattern in self._exclude_tables):
+        if any(matches(name, pattern) for pattern in self._exclude_tables):
             return False
         now = self._captured_now().get(relation.oid)
         if now is not None and now.qualified_name == name:
             return True
-        return any(fnmatchcase(name, pattern) for pattern in self._tables) or (
+        return any(matches(name, pattern) for pattern in self._tables) or (
             now is not None and now.root is not None
         )
 
