@@ -16,7 +16,7 @@ from cdc.serializers.options import Options
 from cdc.transforms.columns import Columns
 from connectors.postgres import Config, create
 from tests.conformance.goldens import Golden, script, side_of
-from tests.conformance.known import UNCOVERED_TABLES
+from tests.conformance.known import NOT_CAPTURED
 from tests.lab.errors import Unavailable
 from tests.lab.postgres_database import PostgresDatabase
 
@@ -67,7 +67,7 @@ def captured(
         Config(
             url=Secret(database.url),
             tables=("*.*",),
-            exclude_tables=tuple(UNCOVERED_TABLES),
+            exclude_tables=tuple(NOT_CAPTURED),
             publication="acme_pub",
             create_publication=False,
         ),
@@ -122,6 +122,4 @@ def _clock_us() -> int:
 
 def _golden(record: Record, offset: int) -> Golden:
     headers = tuple((name, text.decode()) for name, text in record.headers)
-    return Golden(
-        record.topic.name, offset, headers, side_of(record.key), side_of(record.value)
-    )
+    return Golden(record.topic.name, offset, headers, side_of(record.key), side_of(record.value))

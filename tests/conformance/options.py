@@ -1,8 +1,10 @@
 """The options of Tidewire that correspond to a connector's configuration of Debezium."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from cdc.serializers.options import Options
+from tests.conformance.compare import members
+from tests.conformance.goldens import Golden
 
 # Debezium's option -> ours; its values are ours with `_` for `-`.
 _NAMES = {
@@ -13,6 +15,7 @@ _NAMES = {
     "tombstones.on.delete": "tombstones",
     "value.converter.replace.null.with.default": "replace_null_with_default",
     "value.converter.schemas.enable": "schemas",
+    "extended.headers.enabled": "debezium_headers",
 }
 
 
@@ -25,3 +28,22 @@ def options_of(connector: Mapping[str, str]) -> Options:
     }
     defaults = {"schemas": "true", "unrepresentable": "null", "debezium_headers": "true"}
     return Options.model_validate({**defaults, **chosen, "version": "3.6.1.Final"})
+
+
+def written_by(connector: Mapping[str, str], found: Iterable[Golden]) -> list[Golden]:
+    """Our records as this configuration of Debezium would let them through.
+
+    It skips truncates unless told otherwise, may skip updates that change nothing, and may write
+    headers as JSON with a schema.
+    """
+    skipped = connector.get("skipped.operations", "t")
+    only_changes = connector.get("skip.messages.without.change") == "true"
+    kept = []
+    for record in found:
+        fields = {} if record.value is None else members(record.value.payload)
+        if fields.get("op") == f'"{skipped}"':
+            continue
+        if only_changes and fields and fields["before"] == fields["after"] != "null":
+            continue
+        kept.append(record)
+    return kept

@@ -1,0 +1,187 @@
+"""Records that cannot be read, records that change no row, and records of a foreign Debezium."""
+
+import json
+
+import pytest
+
+from cdc.errors import CdcError, DecodeError, SchemaError
+from cdc.event import UNCHANGED, Stored
+from cdc.schema import Column, Decimal, Int32, Json, String, TableSchema, Timestamp
+from cdc.schemas.memory import MemorySchemas
+from cdc.serializers.debezium_decode import Decoder
+from cdc.serializers.options import Options
+
+TABLE = TableSchema(
+    "shop", "public", "t", (Column("id", Int32(), nullable=False), Column("v", String())), (0,)
+)
+HEADER = b"17." + TABLE.id.encode()
+SOURCE: dict[str, object] = {"ts_ms": 5, "ts_us": 5001, "db": "shop", "txId": 3, "lsn": 9}
+VALUE = {"before": None, "after": {"id": 1, "v": "x"}, "source": SOURCE, "op": "c"}
+
+
+def decoder() -> Decoder:
+    schemas = MemorySchemas()
+    schemas.add(TABLE)
+    return Decoder(Options(), schemas)
+
+
+def stored(value: object, header: bytes | None = HEADER, key: object = None) -> Stored:
+    headers = () if header is None else (("other", b"1"), ("cdc", header))
+    text = value if isinstance(value, bytes) or value is None else json.dumps(value).encode()
+    key_text = None if key is None else json.dumps(key).encode()
+    return Stored("acme.public.t", 0, 42, key_text, text, headers, 0)
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (stored(b"{"), "not JSON"),
+        (stored([1]), "not an object"),
+        (stored({**VALUE, "op": "x"}), "not a change"),
+        (stored({"op": "c", "source": SOURCE}), "rows are missing"),
+        (stored({**VALUE, "after": {"id": 1}}), "column 'v' is missing"),
+        (stored({**VALUE, "after": [1]}), "row is not an object"),
+        (stored(VALUE, b"17"), "header `cdc` is damaged"),
+        (stored(VALUE, b"x.y"), "header `cdc` is damaged"),
+        (stored(VALUE, HEADER + b".1.1.1.1"), "header `cdc` is damaged"),
+        (stored(VALUE, HEADER + b".4"), "columns that there are not"),
+        (stored(None, key={"other": 1}), "key column 'id' is missing"),
+        (stored(None, key=[1]), "key is not an object"),
+        (stored(VALUE, b"17.ffffffffffffffff"), "ffffffffffffffff"),
+        (stored(VALUE, None), "neither Tidewire's `cdc` header nor an inline schema"),
+    ],
+)
+def test_record_that_cannot_be_read_is_a_named_error(record: Stored, message: str) -> None:
+    with pytest.raises(CdcError, match=message) as caught:
+        decoder().decode(record)
+
+    assert isinstance(caught.value, (DecodeError, SchemaError))
+    assert "'x'" not in str(caught.value)
+
+
+def test_bitmaps_decide_what_is_unchanged_and_what_is_null() -> None:
+    changed = decoder().decode(stored({**VALUE, "before": {"id": 1, "v": "d"}}, HEADER + b".0.2.2"))
+    partial = decoder().decode(stored(VALUE, HEADER + b".2"))
+
+    assert changed is not None
+    assert partial is not None
+    assert (changed.before, changed.after) == ((1, None), (1, None))
+    assert partial.after == (1, UNCHANGED)
+
+
+def test_tombstone_is_a_delete_that_has_only_the_key() -> None:
+    event = decoder().decode(stored(None, key={"id": 7}))
+
+    assert event is not None
+    assert (event.op, event.before, event.after, event.sequence) == ("d", (7, UNCHANGED), None, 17)
+
+
+@pytest.mark.parametrize(
+    "record", [stored(None), stored(None, key={"__cdc_truncate": "public.t"}), stored(None, None)]
+)
+def test_record_that_names_no_row_gives_nothing(record: Stored) -> None:
+    assert decoder().decode(record) is None
+
+
+def test_truncate_has_no_rows() -> None:
+    event = decoder().decode(stored({**VALUE, "op": "t", "after": None}))
+
+    assert event is not None
+    assert (event.op, event.before, event.after) == ("t", None, None)
+
+
+def field(type_: str, column: str, **more: object) -> dict[str, object]:
+    return {"type": type_, "optional": True, **more, "field": column}
+
+
+ROW_FIELDS = [
+    field("int32", "id", optional=False, default=4),
+    field("int64", "at", name="io.debezium.time.Timestamp", version=1),
+    field("bytes", "n", name="org.apache.kafka.connect.data.Decimal", parameters={"scale": "2"}),
+    field("array", "tags", items={"type": "string", "optional": True}),
+    field("struct", "place", name="io.debezium.data.geometry.Point", fields=[]),
+    field("map", "extra"),
+]
+
+
+def inline(name: str, payload: object, fields: list[dict[str, object]]) -> dict[str, object]:
+    return {"schema": {"type": "struct", "name": name, "fields": fields}, "payload": payload}
+
+
+def foreign(op: str = "c", suffix: str = ".Envelope") -> dict[str, object]:
+    row = {"id": 1, "at": 7, "n": "AJY=", "tags": ["a", None], "place": {"x": 1.0}, "extra": None}
+    payload = {"before": None, "after": row, "source": SOURCE | {"schema": "public", "table": "t"}, "op": op}
+    sides = [field("struct", side, fields=ROW_FIELDS) for side in ("before", "after")]
+    return inline(f"acme.public.t{suffix}", payload, sides)
+
+
+KEY = inline("acme.public.t.Key", {"id": 1}, [field("int32", "id")])
+
+
+def test_foreign_record_is_read_by_its_inline_schema_with_the_offset_as_sequence() -> None:
+    event = decoder().decode(stored(foreign(), None, KEY))
+
+    assert event is not None
+    kinds = [column.type for column in event.table.columns]
+    assert [kinds[1], kinds[2], kinds[4]] == [Timestamp(3), Decimal(None, 2), Json()]
+    assert event.table.columns[0].default == 4
+    assert event.table.key_names == ("id",)
+    assert (event.table.qualified_name, event.sequence) == ("public.t", 42)
+    assert event.after == (1, 7000, "1.50", ("a", None), '{"x":1.0}', None)
+
+
+def test_foreign_tombstone_uses_the_structure_of_the_topic_or_of_its_key() -> None:
+    made = decoder()
+    alone = made.decode(stored(None, None, KEY))
+    made.decode(stored(foreign(), None, KEY))
+    behind = made.decode(stored(None, None, KEY))
+
+    assert alone is not None
+    assert behind is not None
+    assert (alone.table.qualified_name, alone.before) == ("public.t", (1,))
+    assert behind.before == (1, *[UNCHANGED] * 5)
+
+
+def test_foreign_key_that_changes_makes_another_structure() -> None:
+    made = decoder()
+    made.decode(stored(foreign(), None, KEY))
+    wider = inline("k", {"id": 1, "n": "AJY="}, [field("int32", "id"), field("bytes", "n")])
+
+    event = made.decode(stored(foreign(), None, wider))
+    truncate = made.decode(stored(foreign("t"), None))
+
+    assert event is not None
+    assert truncate is not None
+    assert event.table.key_names == truncate.table.key_names == ("id", "n")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["io.debezium.connector.common.Heartbeat", "x.TransactionMetadataValue", "x.MessageValue"],
+)
+def test_foreign_record_of_another_kind_changes_no_row(name: str) -> None:
+    assert decoder().decode(stored(inline(name, {}, []), None)) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (foreign(suffix=".Value"), "not in Debezium's envelope"),
+        (inline("t.Envelope", {"source": {}}, []), "not in Debezium's envelope"),
+        (inline("t.Envelope", None, []), "schema and no payload"),
+        ({"schema": {"name": "t.Envelope"}, "payload": {"source": {}}}, "has no fields"),
+    ],
+)
+def test_foreign_record_of_another_shape_is_a_named_error(value: object, message: str) -> None:
+    with pytest.raises(CdcError, match=message):
+        decoder().decode(stored(value, None))
+
+
+def test_foreign_key_that_is_not_json_or_not_in_the_row_is_a_named_error() -> None:
+    strange = inline("k", {"zip": 1}, [field("int32", "zip")])
+    broken = Stored("t", 0, 1, b"{", json.dumps(foreign()).encode(), (), 0)
+
+    with pytest.raises(SchemaError, match="columns that its rows do not have"):
+        decoder().decode(stored(foreign(), None, strange))
+    with pytest.raises(DecodeError, match="not JSON"):
+        decoder().decode(broken)
