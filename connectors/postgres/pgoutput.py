@@ -9,94 +9,49 @@ Replication Message Formats.
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from cdc.errors import DecodeError
 from cdc.event import UNCHANGED, ChangeEvent, RawRow, RowLayout, Transaction
 from cdc.schema import TableSchema
+from connectors.postgres.messages import (
+    HEADER_BYTES,
+    NAMES,
+    Begin,
+    Commit,
+    Keepalive,
+    Message,
+    Origin,
+    Relation,
+    RelationColumn,
+    Type,
+    expect,
+    named_type,
+    origin,
+    relation,
+    short,
+)
+
+__all__ = [
+    "EPOCH_US",
+    "Begin",
+    "Commit",
+    "Decoder",
+    "Keepalive",
+    "Message",
+    "Origin",
+    "Relation",
+    "RelationColumn",
+    "Table",
+    "Type",
+]
 
 _UNCHANGED: Final = UNCHANGED
 
 # Microseconds between 1970-01-01 and the server's epoch 2000-01-01.
 EPOCH_US: Final = 946_684_800_000_000
 
-# Bytes of an XLogData header: type, start, end, clock. The message proper begins behind it.
-_HEADER: Final = 25
-
-_NAMES: Final = {
-    0x42: "Begin",
-    0x43: "Commit",
-    0x4F: "Origin",
-    0x52: "Relation",
-    0x59: "Type",
-    0x49: "Insert",
-    0x55: "Update",
-    0x44: "Delete",
-    0x54: "Truncate",
-}
-
-
-class Keepalive(NamedTuple):
-    """The server lives. `wal_end` is how far it has read its log and sent what we asked for."""
-
-    wal_end: int
-    reply_requested: bool
-
-
-class Begin(NamedTuple):
-    """A transaction begins. `commit_lsn` is where its commit record begins."""
-
-    commit_lsn: int
-    commit_time_us: int
-    xid: int
-
-
-class Commit(NamedTuple):
-    """The transaction ends. `end_lsn` is behind its commit record."""
-
-    commit_lsn: int
-    end_lsn: int
-    commit_time_us: int
-
-
-class Origin(NamedTuple):
-    """Where the transaction came from. `lsn` is its commit at the origin."""
-
-    lsn: int
-    name: str
-
-
-class RelationColumn(NamedTuple):
-    """One published column. `in_identity`: part of the replica identity."""
-
-    name: str
-    type_oid: int
-    type_modifier: int
-    in_identity: bool
-
-
-class Relation(NamedTuple):
-    """The structure of a table as of the changes that follow.
-
-    `identity` is the replica identity as in pg_class.relreplident: d, n, f or i.
-    """
-
-    oid: int
-    namespace: str
-    name: str
-    identity: str
-    columns: tuple[RelationColumn, ...]
-
-
-class Type(NamedTuple):
-    """A type that is not built in, named before a Relation that uses it."""
-
-    oid: int
-    namespace: str
-    name: str
-
-
-Message = Keepalive | Begin | Commit | Origin | Relation | Type
+_HEADER: Final = HEADER_BYTES
 
 
 class Table:
@@ -174,7 +129,7 @@ class Decoder:
 
     def _change(self, data: bytes, kind: int, events: list[ChangeEvent]) -> None:
         if len(data) < _HEADER + 6:
-            raise _short(data, kind)
+            raise short(data, kind)
         oid = _uint32(data, _HEADER + 1)
         if self.transaction is None or oid not in self.tables:
             raise self._misplaced(kind, oid)
@@ -203,13 +158,13 @@ class Decoder:
                 raise DecodeError("a delete without its old row", offset=self._pos, kind="Delete")
             event = ChangeEvent("d", table.schema, before, None, self.transaction, ordinal, lsn)
         if self._pos != len(data):
-            raise DecodeError("bytes behind the end", offset=self._pos, kind=_NAMES[kind])
+            raise DecodeError("bytes behind the end", offset=self._pos, kind=NAMES[kind])
         events.append(event)
 
     def _old_row(self, data: bytes, kind: int, table: Table) -> RawRow | None:
         """The row behind a K (replica identity only) or O (whole) mark, None without a mark."""
         if self._pos >= len(data):
-            raise _short(data, kind)
+            raise short(data, kind)
         mark = data[self._pos]
         if mark == 0x4F:
             return self._row(data, kind, 0x4F, table)
@@ -236,33 +191,33 @@ class Decoder:
         pos = self._pos
         bytes_at = data
         if end - pos < 3:
-            raise _short(data, kind)
+            raise short(data, kind)
         if bytes_at[pos] != mark:
-            raise DecodeError("a row was expected", offset=pos, kind=_NAMES[kind])
+            raise DecodeError("a row was expected", offset=pos, kind=NAMES[kind])
         width = (bytes_at[pos + 1] << 8) | bytes_at[pos + 2]
         if width != table.width:
             raise DecodeError(
                 f"{width} columns of {table.schema.qualified_name}, which has {table.width}",
                 offset=pos + 1,
-                kind=_NAMES[kind],
+                kind=NAMES[kind],
             )
         pos += 3
         self._partial = False
         raw: list[object] = []
         for _ in range(width):
             if pos >= end:
-                raise _short(data, kind)
+                raise short(data, kind)
             form = bytes_at[pos]
             if form == 0x74:
                 if end - pos < 5:
-                    raise _short(data, kind)
+                    raise short(data, kind)
                 size = bytes_at[pos + 1]
                 size = (size << 8) | bytes_at[pos + 2]
                 size = (size << 8) | bytes_at[pos + 3]
                 size = (size << 8) | bytes_at[pos + 4]
                 pos += 5
                 if size > end - pos:
-                    raise _short(data, kind)
+                    raise short(data, kind)
                 raw.append(bytes_at[pos : pos + size])
                 pos += size
             elif form == 0x6E:
@@ -274,7 +229,7 @@ class Decoder:
                 pos += 1
             else:
                 raise DecodeError(
-                    f"a value of unknown form {form:#04x}", offset=pos, kind=_NAMES[kind]
+                    f"a value of unknown form {form:#04x}", offset=pos, kind=NAMES[kind]
                 )
         self._pos = pos
         return RawRow(table.layout, raw)
@@ -282,10 +237,10 @@ class Decoder:
     def _truncate(self, data: bytes, events: list[ChangeEvent]) -> None:
         """One event for each captured table that the statement emptied, in its order."""
         if len(data) < _HEADER + 6:
-            raise _short(data, 0x54)
+            raise short(data, 0x54)
         tables = _uint32(data, _HEADER + 1)
         if len(data) != _HEADER + 6 + 4 * tables:
-            raise _short(data, 0x54)
+            raise short(data, 0x54)
         lsn = _uint64(data, 1)
         for number in range(tables):
             oid = _uint32(data, _HEADER + 6 + 4 * number)
@@ -303,11 +258,11 @@ class Decoder:
 
     def _misplaced(self, kind: int, oid: int) -> DecodeError:
         if self.transaction is None:
-            return DecodeError("a change outside a transaction", kind=_NAMES[kind])
+            return DecodeError("a change outside a transaction", kind=NAMES[kind])
         return DecodeError(
             f"a change of relation {oid}, which the server has not described",
             offset=_HEADER + 1,
-            kind=_NAMES[kind],
+            kind=NAMES[kind],
         )
 
 
@@ -331,12 +286,6 @@ def _uint32(data: bytes, pos: int) -> int:
 def _uint64(data: bytes, pos: int) -> int:
     high = _uint32(data, pos)
     return (high << 32) | _uint32(data, pos + 4)
-
-
-def _short(data: bytes, kind: int) -> DecodeError:
-    return DecodeError(
-        "the length of the message does not fit its content", offset=len(data), kind=_NAMES[kind]
-    )
 
 
 def _message(data: bytes) -> Message:
@@ -363,84 +312,19 @@ def _message(data: bytes) -> Message:
 
 
 def _begin(data: bytes) -> Begin:
-    _expect(data, 0x42, 20)
+    expect(data, 0x42, 20)
     return Begin(_uint64(data, 26), _uint64(data, 34) + EPOCH_US, _uint32(data, 42))
 
 
 def _commit(data: bytes) -> Commit:
-    _expect(data, 0x43, 25)
+    expect(data, 0x43, 25)
     return Commit(_uint64(data, 27), _uint64(data, 35), _uint64(data, 43) + EPOCH_US)
-
-
-def _origin(data: bytes) -> Origin:
-    if len(data) < _HEADER + 10:
-        raise _short(data, 0x4F)
-    name, pos = _text(data, _HEADER + 9, 0x4F)
-    _expect(data, 0x4F, pos - _HEADER - 1)
-    return Origin(_uint64(data, _HEADER + 1), name)
-
-
-def _type(data: bytes) -> Type:
-    if len(data) < _HEADER + 7:
-        raise _short(data, 0x59)
-    namespace, pos = _text(data, _HEADER + 5, 0x59)
-    name, pos = _text(data, pos, 0x59)
-    _expect(data, 0x59, pos - _HEADER - 1)
-    return Type(_uint32(data, _HEADER + 1), namespace, name)
-
-
-def _relation(data: bytes) -> Relation:
-    kind = 0x52
-    if len(data) < _HEADER + 10:
-        raise _short(data, kind)
-    oid = _uint32(data, _HEADER + 1)
-    namespace, pos = _text(data, _HEADER + 5, kind)
-    name, pos = _text(data, pos, kind)
-    if len(data) - pos < 3:
-        raise _short(data, kind)
-    identity = chr(data[pos])
-    if identity not in "dnfi":
-        raise DecodeError(f"an unknown replica identity {identity!r}", offset=pos, kind="Relation")
-    width = (data[pos + 1] << 8) | data[pos + 2]
-    pos += 3
-    columns = []
-    for _ in range(width):
-        if len(data) - pos < 10:
-            raise _short(data, kind)
-        in_identity = (data[pos] & 1) != 0
-        column, pos = _text(data, pos + 1, kind)
-        if len(data) - pos < 8:
-            raise _short(data, kind)
-        modifier = _uint32(data, pos + 4)
-        if modifier >= 0x80000000:
-            modifier -= 0x100000000
-        columns.append(RelationColumn(column, _uint32(data, pos), modifier, in_identity))
-        pos += 8
-    _expect(data, kind, pos - _HEADER - 1)
-    # pg_catalog is sent as an empty string.
-    return Relation(oid, namespace or "pg_catalog", name, identity, tuple(columns))
-
-
-def _text(data: bytes, pos: int, kind: int) -> tuple[str, int]:
-    """The NUL-terminated name at `pos`, and the offset behind it."""
-    end = data.find(b"\0", pos)
-    if end < 0:
-        raise _short(data, kind)
-    try:
-        return data[pos:end].decode(), end + 1
-    except UnicodeDecodeError as error:
-        raise DecodeError("a name that is not UTF-8", offset=pos, kind=_NAMES[kind]) from error
-
-
-def _expect(data: bytes, kind: int, content_bytes: int) -> None:
-    if len(data) != _HEADER + 1 + content_bytes:
-        raise _short(data, kind)
 
 
 _PARSERS: Final[dict[int, Callable[[bytes], Message]]] = {
     0x42: _begin,
     0x43: _commit,
-    0x4F: _origin,
-    0x52: _relation,
-    0x59: _type,
+    0x4F: origin,
+    0x52: relation,
+    0x59: named_type,
 }
