@@ -2,10 +2,10 @@
 
 The store itself compares versions: what is not newer is answered with 409 and changes nothing.
 A patch reads the document and writes the whole one at the patch's version, because an `_update`
-has no external version. That is right as long as one worker at a time writes a document, which is
-how partitions are given out; `docs/sinks/opensearch.md` has the details.
+has no external version; right as long as one worker at a time writes a document, as partitions do.
 """
 
+import logging
 import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,7 +73,7 @@ class Config(BaseModel):
     )
     refresh: Literal["false", "true", "wait_for"] = Field(
         default="false",
-        description="When documents can be found: some time later, at once, or later but waited.",
+        description="When documents can be found: later, at once, or later and waited for.",
     )
     tombstone_s: int = Field(
         default=3600,
@@ -229,8 +229,8 @@ class OpenSearchSink:
             except (TypeError, ValueError) as error:
                 # orjson names the type, never the value; ours say nothing about values.
                 rejected.append(Rejected(index, str(error)))
-            else:
-                items += [item] if item is not None else []
+                continue
+            items += [item] if item is not None else []
         for chunk in chunks(items, self._config.bulk_bytes_max):
             rejected += self._send(client, chunk)
         return rejected
@@ -286,8 +286,7 @@ class OpenSearchSink:
         A read cannot tell. A delete at the lowest version is refused where a newer one is
         remembered, and changes nothing that matters where none is.
         """
-        (answer,) = self._bulk(client, [write_item(0, alias, id_, 1, None)])
-        version = held_version(answer)
+        version = held_version(*self._bulk(client, [write_item(0, alias, id_, 1, None)]))
         known.deleted = version is not None
         known.version = known.version if version is None else version
 
@@ -302,8 +301,7 @@ class OpenSearchSink:
             # One of them makes the whole request unreadable or too large: find it.
             half = len(items) // 2
             return [*self._send(client, items[:half]), *self._send(client, items[half:])]
-        pause_s = self._config.busy_pause_s
-        reasons = [refusal(answer, pause_s) for answer in answers]
+        reasons = [refusal(answer, self._config.busy_pause_s) for answer in answers]
         return [
             Rejected(item.index, reason)
             for item, reason in zip(items, reasons, strict=True)
@@ -318,8 +316,7 @@ class OpenSearchSink:
             "refresh": self._config.refresh,
             "filter_path": "items.*.status,items.*.error",
         }
-        answer = client.bulk(body=body, params=params)
-        return list(answer["items"])
+        return list(client.bulk(body=body, params=params)["items"])
 
     def _truncate(self, client: OpenSearch, target: str, version: int) -> None:
         """Remember the version first, so that what is removed cannot come back; then remove."""
@@ -368,6 +365,8 @@ def _client(config: Config) -> OpenSearch:
         options["http_auth"] = (config.username, password)
     if urls[0].startswith("https://"):
         options["ssl_context"] = _tls(config)
+    # The library logs each failure with a traceback, and bodies at debug; ours are raised.
+    logging.getLogger("opensearch").setLevel(logging.CRITICAL)
     client = OpenSearch(urls, **options)
     if config.tls_mode == "verify-ca":
         # The library has no option for it beside a context.
@@ -396,6 +395,5 @@ def _known(answer: Mapping[str, Any]) -> _Known:
         refusal({"get": {"status": 404, "error": answer["error"]}}, 0.0)
     if not answer["found"]:
         return _Known(-1, None, None)
-    document = dict(answer["_source"])
-    document.pop(VERSION_FIELD, None)
+    document = {name: held for name, held in answer["_source"].items() if name != VERSION_FIELD}
     return _Known(int(answer["_version"]), document, deleted=False)

@@ -325,13 +325,16 @@ def test_check_warns_of_an_index_that_forgets_deletes_sooner(index: OpenSearchHa
     assert '"index.gc_deletes": "3600s"' in finding.fix
 
 
-def test_a_node_that_is_not_there_is_transient(index: OpenSearchHarness) -> None:
+def test_a_node_that_is_not_there_is_transient_and_logged_by_nobody(
+    index: OpenSearchHarness, caplog: pytest.LogCaptureFixture
+) -> None:
     with closing(make(index, "http://127.0.0.1:1")) as sink:
         with pytest.raises(TransientError, match="cannot be reached"):
             sink.apply_schema(TABLE)
         (finding,) = sink.check()
 
     assert (finding.severity, finding.code) == ("error", "opensearch-connection")
+    assert caplog.records == []
 
 
 @pytest.mark.slow
