@@ -118,7 +118,7 @@ def defaults_of(connection: psycopg.Connection, expressions: Sequence[Expression
 def _carries(kind: LogicalType) -> bool:
     """Whether Debezium shows a default for columns of this type."""
     if isinstance(kind, Decimal):
-        # Without precision only where decimals are text or doubles: the format decides. Money never.
+        # Without precision the format decides: only text and doubles show it. Money never.
         return kind.precision is not None or kind.scale is None
     if isinstance(kind, String):
         return kind.kind in _STRINGS
