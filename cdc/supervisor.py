@@ -3,6 +3,7 @@
 One loop in one thread; `status`, `topics` and `stop` may be called from any other.
 """
 
+import contextlib
 import os
 import selectors
 import socket
@@ -82,9 +83,7 @@ class Supervisor:
         self._started_us = clock.wall_us()
         self._stop_asked = threading.Event()
         self._kill_asked = threading.Event()
-        self._wake, self._woken = socket.socketpair()
-        self._wake.settimeout(0.0)
-        self._woken.settimeout(0.0)
+        self._wake: socket.socket | None = None
         self._stop_by_s: float | None = None
         self._problems: tuple[str, ...] = ()
         self._children = self._make_children(journal_format, rng or SystemRandom(), debug=debug)
@@ -146,11 +145,10 @@ class Supervisor:
         self.stop()
 
     def _wake_up(self) -> None:
-        try:
-            self._wake.send(b"x")
-        except BlockingIOError:
-            # So many wakes wait already that one more changes nothing.
-            return
+        # Full: so many wakes wait already that one more changes nothing. Closed: nobody waits.
+        with contextlib.suppress(OSError):
+            if self._wake is not None:
+                self._wake.send(b"x")
 
     # --- the loop ---------------------------------------------------------------------------------
 
@@ -166,7 +164,7 @@ class Supervisor:
                 admin.start()
             self._journal.info("started", pid=os.getpid(), version=version(), workers=names)
             try:
-                self._loop()
+                self._watch_over()
             finally:
                 self._end_all()
                 if admin is not None:
@@ -174,12 +172,19 @@ class Supervisor:
                 self._journal.info("stopped")
         return Outcome(self._problems)
 
-    def _loop(self) -> None:
+    def _watch_over(self) -> None:
+        self._wake, woken = socket.socketpair()
+        with self._wake, woken:
+            self._wake.settimeout(0.0)
+            self._loop(woken)
+        self._note_failures()
+
+    def _loop(self, woken: socket.socket) -> None:
         with self._lock:
             for child in self._children:
                 child.start()
         while not all(child.ended for child in self._children):
-            self._wait()
+            self._wait(woken)
             with self._lock:
                 for child in self._children:
                     child.tick()
@@ -187,18 +192,17 @@ class Supervisor:
                 self._stop_children()
             if self._watch is not None:
                 self._watch(self.status())
-        self._note_failures()
 
-    def _wait(self) -> None:
+    def _wait(self, woken: socket.socket) -> None:
         """Until somebody says something, or a tick has passed."""
         with selectors.DefaultSelector() as selector:
-            selector.register(self._woken, selectors.EVENT_READ)
+            selector.register(woken, selectors.EVENT_READ)
             for child in self._children:
                 if child.channel is not None and not child.channel.closed:
                     selector.register(child.channel, selectors.EVENT_READ)
             ready = selector.select(TICK_S)
-        if any(key.fileobj is self._woken for key, _ in ready):
-            self._woken.recv(4096)
+        if any(key.fileobj is woken for key, _ in ready):
+            woken.recv(4096)
 
     def _advance(self) -> None:
         if self._until is None or self._stop_asked.is_set():
@@ -233,8 +237,6 @@ class Supervisor:
             for child in self._children:
                 child.tick()
             self._clock.sleep_s(0.02)
-        self._wake.close()
-        self._woken.close()
 
 
 def failure(child: Child) -> str:
