@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import quote
 
 from cdc.errors import CdcError, DecodeError, LogRefused, StorageFull, TransientError
+from cdc.logs.embedded import files
 
 FORM: Final = 1
 """`PRAGMA user_version` of segments that this module writes."""
@@ -116,13 +117,13 @@ def make(path: Path, state: State) -> sqlite3.Connection:
 
     The caller syncs or closes it, and gives it its name. Raises StorageFull or TransientError.
     """
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    files.remove_segment(path)
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except OSError as error:
-        raise TransientError(f"{path} cannot be made: {error.strerror}") from error
-    connection = _connect(f"file:{quote(str(path))}?mode=rw")
+        raise files.translated(error, path) from error
+    with translating(path):
+        connection = _connect(f"file:{quote(str(path))}?mode=rw")
     try:
         with translating(path):
             connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
@@ -159,7 +160,8 @@ def _write_state(connection: sqlite3.Connection, state: State) -> None:
 
 def open_to_write(path: Path) -> sqlite3.Connection:
     """The newest segment, for the one writer. Raises StorageFull, TransientError, DecodeError."""
-    connection = _connect(f"file:{quote(str(path))}?mode=rw")
+    with translating(path):
+        connection = _connect(f"file:{quote(str(path))}?mode=rw")
     try:
         with translating(path):
             _refuse_unknown(connection, path)
@@ -195,11 +197,13 @@ def open_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _connect(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=32
-    )
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -90,7 +90,11 @@ class EmbeddedWriter:
             self._lock = lock
             return self._recover()
         except OSError as error:
+            self.close()
             raise files.translated(error, self._folder) from error
+        except CdcError:
+            self.close()
+            raise
 
     def partitions(self, topic: Topic) -> int:
         """Always 1. A topic that does not exist is made by the next commit."""
@@ -205,9 +209,9 @@ class EmbeddedWriter:
         with segments.translating(path):
             self._facts = segments.facts(self._db)
             self._topics = segments.topics(self._db)
-            pages = self._db.execute("PRAGMA page_count").fetchone()[0]
-            self._segment_bytes = pages * self._db.execute("PRAGMA page_size").fetchone()[0]
-            newest_us = self._db.execute("SELECT max(timestamp_us) FROM batches").fetchone()[0]
+            self._segment_bytes, newest_us = self._db.execute(
+                "SELECT total(length(content)), max(timestamp_us) FROM batches"
+            ).fetchone()
             self._has_batches = newest_us is not None
         self._newest_us = max(newest_us or 0, int(self._facts["created_us"]))
         self._changed: dict[str, segments.TopicState] = {}

@@ -8,13 +8,14 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 from cdc.errors import TransientError
 from cdc.event import Topic
 from cdc.logs.kafka import codes
-from cdc.logs.kafka.client import Clients, left_s
+from cdc.logs.kafka.client import REQUEST_S, Clients, left_s
 from cdc.logs.kafka.failures import Reasons, kafka_error
 from cdc.logs.kafka.topics import Topics
 from cdc.protocols import Partition
 
 _LOOK_S: Final = 0.05
-_POLL_S: Final = 0.2
+_POLL_S: Final = 0.05
+_END_MS: Final = 20
 _MESSAGES: Final = 1000
 
 
@@ -42,11 +43,15 @@ def read(clients: Clients, topics: Topics, name: str, deadline_s: float) -> dict
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
             "allow.auto.create.topics": False,
+            # The broker answers at the end of the topic only after this time.
+            "fetch.wait.max.ms": _END_MS,
         },
     )
     parts: dict[str, bytes] = {}
     doing = f"reading the checkpoint in {name}"
     try:
+        # Without this the client looks for the leader only after a second.
+        consumer.list_topics(name, timeout=min(REQUEST_S, left_s(deadline_s)))
         consumer.assign([TopicPartition(name, 0, OFFSET_BEGINNING)])
         while True:
             # Control records have offsets too: only the partition's end tells that all is read.

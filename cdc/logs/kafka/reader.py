@@ -291,6 +291,9 @@ class KafkaReader:
             return
         longest_s = min(REQUEST_S, max(_DISCOVERY_S, timeout_s))
         new = [place for place in self._places(longest_s) if place not in self._assigned]
+        if new:
+            # Without this the client looks for the leaders only after a second.
+            self._consumer.list_topics(timeout=longest_s)
         self._consumer.incremental_assign(
             [_at(place, self._sought.get(place, OFFSET_BEGINNING)) for place in new]
         )
