@@ -1,0 +1,80 @@
+"""Numbers as people read them; unknown is never zero."""
+
+import pytest
+
+from cdc.cli.figures import done, duration, lag, rate, size, snapshot, worker_line
+from cdc.lifecycle import SinkPhase, SourcePhase
+from cdc.progress import CaptureProgress, DeliverProgress
+from cdc.protocols import TableProgress
+from cdc.status import WorkerStatus
+
+
+def worker(progress: CaptureProgress | DeliverProgress | None) -> WorkerStatus:
+    kind = "sink" if isinstance(progress, DeliverProgress) else "source"
+    return WorkerStatus(
+        name="shop",
+        kind="sink" if kind == "sink" else "source",
+        type="memory",
+        phase="streaming",
+        since_us=0,
+        pid=None,
+        restarts=0,
+        rate_per_s=0.0,
+        progress=progress,
+        last_error=None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [(None, "?"), (0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (3 << 40, "3.0 TiB")],
+)
+def test_sizes(size_bytes: int | None, text: str) -> None:
+    assert size(size_bytes) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "?"), (0.04, "0.0 s"), (90, "2 min"), (9000, "2.5 h")]
+)
+def test_durations(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_rates() -> None:
+    assert rate(12345.6) == "12,346/s"
+
+
+def test_what_is_unknown_is_a_question_mark() -> None:
+    assert lag(worker(None)) == "?"
+    assert lag(worker(CaptureProgress(SourcePhase.STREAMING, 0))) == "?, ?"
+    assert lag(worker(DeliverProgress(SinkPhase.DELIVERING, 0))) == "? records, ?"
+    assert done(worker(None)) == ""
+
+
+def test_dead_letters_are_counted_where_there_are_some() -> None:
+    one = DeliverProgress(SinkPhase.DELIVERING, 0, applied=2, dead_letters_kept=1)
+    more = DeliverProgress(SinkPhase.DELIVERING, 0, applied=2000, dead_letters_kept=3)
+
+    assert done(worker(one)) == "2 changes, 1 dead letter"
+    assert done(worker(more)) == "2,000 changes, 3 dead letters"
+
+
+def test_a_snapshot_without_every_estimate_has_none() -> None:
+    tables = (TableProgress("a.b", 10, 5, done=True), TableProgress("a.c", 1, None, done=False))
+    progress = CaptureProgress(SourcePhase.SNAPSHOT, 0, tables=tables)
+
+    assert snapshot(worker(progress)) == (11, None)
+    assert snapshot(worker(None)) == (0, None)
+
+
+def test_an_estimate_that_was_too_low_grows() -> None:
+    tables = (TableProgress("a.b", 10, 5, done=True), TableProgress("a.c", 1, 9, done=False))
+    progress = CaptureProgress(SourcePhase.SNAPSHOT, 0, tables=tables)
+
+    assert snapshot(worker(progress)) == (11, 19)
+
+
+def test_a_worker_is_one_line() -> None:
+    progress = CaptureProgress(SourcePhase.STREAMING, 0, lag_bytes=0, lag_s=0.0, events=7)
+
+    assert worker_line(worker(progress)) == "source shop: streaming, 7 events, lag 0 B, 0.0 s"
