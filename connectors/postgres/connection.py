@@ -77,12 +77,12 @@ class Dialer:
     def _conninfo(self, more: dict[str, str]) -> str:
         try:
             given = conninfo_to_dict(self._url.reveal())
-        except psycopg.ProgrammingError as error:
-            # The driver's message may repeat parts of the URL, and with it the password.
+        except psycopg.ProgrammingError:
+            # The driver's message may repeat parts of the URL, and with them the password.
             raise ConfigError(
                 "`url` of the source is no Postgres address",
                 hint="Write it as postgresql://USER@HOST:PORT/DATABASE?sslmode=...",
-            ) from error
+            ) from None
         settings = " ".join(
             f"-c {name}={_escape(value)}" for name, value in SESSION_SETTINGS.items()
         )

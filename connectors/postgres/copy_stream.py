@@ -37,6 +37,8 @@ class CopyStream:
         fraction of a millisecond brings more. Raises TransientError for a lost connection.
         """
         lot: list[bytes] = []
+        if self.ended:
+            return lot
         try:
             self._fill(lot, messages_max, bytes_max, timeout_s)
         except psycopg.Error as error:

@@ -25,6 +25,8 @@ from connectors.postgres.refusals import result_error
 LOT_MESSAGES_MAX: Final = 1000
 LOT_BYTES_MAX: Final = 1 << 20
 
+_CANCEL_TIMEOUT_S: Final = 2.0
+
 # Standby status update: type, written, flushed, applied, clock, whether to reply.
 _STATUS: Final = struct.Struct("!cQQQqB")
 
@@ -166,6 +168,9 @@ class ReplicationConnection:
         """End the connection; the server frees the slot by itself. Repeatable."""
         self._stream = None
         with contextlib.suppress(psycopg.Error):
+            if self._creating is not None and not self._connection.closed:
+                # A server that waits for other transactions does not notice that we are gone.
+                self._connection.cancel_safe(timeout=_CANCEL_TIMEOUT_S)
             self._connection.close()
 
     # --- below --------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """What a Relation message means here: captured or not, and the structure of its rows."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final, LiteralString
 
 import psycopg
 
@@ -14,9 +14,16 @@ from connectors.postgres.catalog import (
 from connectors.postgres.connection import translated
 from connectors.postgres.logical_types import read_types
 from connectors.postgres.pgoutput import Relation, Table
-from connectors.postgres.tables import CapturedTable, captured_and_missing, matches
+from connectors.postgres.tables import matches
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+
+_PARENTS: Final[LiteralString] = """
+SELECT pg_catalog.concat(n.nspname, '.', c.relname)
+FROM pg_catalog.pg_partition_ancestors(%s::pg_catalog.oid::pg_catalog.regclass) p
+JOIN pg_catalog.pg_class c ON c.oid = p.relid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+"""
 
 
 class Structures:
@@ -74,17 +81,11 @@ class Structures:
         return relation_without_table(self._database, relation, types)
 
     def _is_captured(self, relation: Relation) -> bool:
-        # The name at the time of the change decides; the catalog only adds partitions' parents.
-        name = f"{relation.namespace}.{relation.name}"
-        if any(matches(name, pattern) for pattern in self._exclude_tables):
-            return False
-        now = self._captured_now().get(relation.oid)
-        if now is not None and now.qualified_name == name:
-            return True
-        return any(matches(name, pattern) for pattern in self._tables) or (
-            now is not None and now.root is not None
-        )
+        # The name at the time of the change decides; a partition is also meant by its parents'.
+        names = [f"{relation.namespace}.{relation.name}"]
+        names += (name for (name,) in self._connection().execute(_PARENTS, (relation.oid,)))
+        return _fits(names, self._tables) and not _fits(names, self._exclude_tables)
 
-    def _captured_now(self) -> dict[int, CapturedTable]:
-        tables, _ = captured_and_missing(self._connection(), self._tables, self._exclude_tables)
-        return {table.oid: table for table in tables}
+
+def _fits(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    return any(matches(name, pattern) for name in names for pattern in patterns)

@@ -283,10 +283,15 @@ def test_dropped_publication_stops_the_stream_with_its_name(
     with Capture(postgres_database.url, tmp_path) as capture:
         capture.until_streaming()
 
-        postgres_database.execute("DROP PUBLICATION cdc_shop", "INSERT INTO t VALUES (1)")
+        postgres_database.execute(
+            "INSERT INTO t VALUES (1)", "DROP PUBLICATION cdc_shop", "INSERT INTO t VALUES (2)"
+        )
+        # The last change and the error arrive together.
+        wait_for(postgres_database, FREE)
         with pytest.raises(SourceRefused, match='publication "cdc_shop" does not exist') as caught:
             capture.until(lambda: False)
 
+    assert [event.after[0] for event in capture.events if event.after] == [1]
     assert "Create the publication again" in caught.value.hint
 
 
@@ -541,6 +546,31 @@ def test_close_leaves_no_connection_and_frees_slot_and_lease(
         " AND datname = current_database())",
     )
     wait_for(postgres_database, FREE)
+
+
+def test_slot_that_is_waited_for_does_not_stay_behind(
+    postgres_database: PostgresDatabase, tmp_path: Path
+) -> None:
+    """A slot is there once every transaction has ended that was open when it was asked for."""
+    postgres_database.execute(TABLE)
+    capture = Capture(postgres_database.url, tmp_path)
+    with psycopg.connect(postgres_database.url) as open_writer:
+        open_writer.execute("INSERT INTO t VALUES (1)")
+        capture.start()
+        assert capture.poll(0.3) is None
+        assert capture.source.progress().phase == "starting"
+
+        capture.crash()
+        wait_for(
+            postgres_database,
+            "NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = 'cdc_shop')",
+        )
+        open_writer.commit()
+    capture.start()
+    capture.until_current()
+    capture.close()
+
+    assert [event.snapshot for event in capture.events] == ["last"]
 
 
 # --- marks, keepalives, lag -----------------------------------------------------------------------
