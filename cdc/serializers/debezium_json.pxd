@@ -20,6 +20,7 @@ cdef class TablePlan:
     cdef list columns
     cdef list key
     cdef bytes key_end
+    cdef tuple key_places
     cdef bytes start
     cdef bytes value_end
     cdef object transaction
@@ -29,7 +30,7 @@ cdef class TablePlan:
     cdef bytes end
 
 
-cdef bytes _SPECIAL
+cdef bytes _PLAIN
 
 cdef bint _is_plain(bytes text)
 
@@ -80,5 +81,5 @@ cdef class DebeziumJson:
 
     cdef object _key(self, TablePlan plan, object row, object other)
 
-    @cython.locals(out=list, column=ColumnPlan, place=cython.Py_ssize_t)
+    @cython.locals(out=list, column=ColumnPlan, raw_row=RawRow, place=cython.Py_ssize_t, index=cython.Py_ssize_t)
     cdef object _key_if_known(self, TablePlan plan, object row)

@@ -5,8 +5,6 @@ depend on a row is worked out once per table structure (TablePlan), what depends
 once per transaction, what depends on the clock once per batch.
 """
 
-import os
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -15,17 +13,21 @@ from cdc.event import EVERY_PARTITION, UNCHANGED, ChangeEvent, RawRow, Record, R
 from cdc.protocols import Schemas
 from cdc.schema import TableSchema
 from cdc.serializers.debezium_decode import Decoder
-from cdc.serializers.debezium_plan import COPY_INTEGER, COPY_TEXT, PlanContent, plan_content
-from cdc.serializers.debezium_plan import ColumnContent as _Content
+from cdc.serializers.debezium_plan import (
+    COPY_INTEGER,
+    COPY_TEXT,
+    ColumnContent,
+    PlanContent,
+    context_headers,
+    plan_content,
+)  # fmt: skip
 from cdc.serializers.envelope import SourceIdentity
 from cdc.serializers.json_values import quote
 from cdc.serializers.options import Options
 
-# Everything in a text that cannot be copied between quotes: control characters, quote, backslash
-# and all bytes of characters beyond ASCII.
-_SPECIAL: Final = bytes([*range(32), 34, 92, *range(128, 256)])
-
-
+# Turns everything that cannot stand between quotes as it is into `?`: control characters, quote,
+# backslash and all bytes of characters beyond ASCII.
+_PLAIN: Final = bytes(63 if n < 32 or n in {34, 92} or n > 127 else n for n in range(256))
 _ZERO: Final = 48
 _OPS: Final = {"r": b"r", "c": b"c", "u": b"u", "d": b"d", "t": b"t"}
 
@@ -44,7 +46,7 @@ class ColumnPlan:
         "write",
     )
 
-    def __init__(self, content: _Content, opening: bytes) -> None:
+    def __init__(self, content: ColumnContent, opening: bytes) -> None:
         self.fragment = opening + content.name + b":"
         self.quoted = self.fragment + b'"'
         self.copy = content.copy
@@ -59,8 +61,8 @@ class TablePlan:
     """Everything about one table structure that its records share."""
 
     __slots__ = (
-        "columns", "content", "end", "head", "key", "key_end", "mark", "middle", "snapshot",
-        "start", "topic", "transaction", "value_end",
+        "columns", "content", "end", "head", "key", "key_end", "key_places", "mark", "middle",
+        "snapshot", "start", "topic", "transaction", "value_end",
     )  # fmt: skip
 
     def __init__(self, content: PlanContent) -> None:
@@ -69,6 +71,7 @@ class TablePlan:
         self.mark = b"." + content.table.id.encode()
         self.columns = _column_plans(content.columns, b"{")
         self.key = _column_plans(content.key_columns, content.key_start + b"{")
+        self.key_places = content.table.key
         self.key_end = b"}" + content.key_end
         self.start = content.value_start + b'{"before":'
         self.value_end = content.value_end
@@ -79,15 +82,13 @@ class TablePlan:
         self.end = b""
 
 
-def _column_plans(columns: list[_Content], opening: bytes) -> list[ColumnPlan]:
-    return [
-        ColumnPlan(content, b"," if index else opening) for index, content in enumerate(columns)
-    ]
+def _column_plans(columns: list[ColumnContent], opening: bytes) -> list[ColumnPlan]:
+    return [ColumnPlan(each, b"," if index else opening) for index, each in enumerate(columns)]
 
 
 def _is_plain(text: bytes) -> bool:
     """Whether the bytes are a JSON string when quotes are put around them."""
-    return len(text.translate(None, _SPECIAL)) == len(text)
+    return text.translate(_PLAIN) == text
 
 
 def _is_integer(text: bytes) -> bool:
@@ -125,7 +126,7 @@ class DebeziumJson:
         self._clock_us = clock_us
         self._decoder = Decoder(options, schemas)
         self._schemas_topic = Topic(f"__cdc.{pipeline}.schemas", True, True)  # noqa: FBT003
-        self._headers = _context_headers(identity, clock_us()) if options.debezium_headers else ()
+        self._headers = context_headers(identity, clock_us()) if options.debezium_headers else ()
         self._plans: dict[str, TablePlan] = {}
         self._table: TableSchema | None = None
         self._plan: TablePlan | None = None
@@ -237,8 +238,7 @@ class DebeziumJson:
         if self._unchanged or self._nulls or before_nulls:
             mark = _mark(mark, self._unchanged, self._nulls, before_nulls)
         self._finish(plan, event, op, clock, out)
-        value = b"".join(out)
-        records.append(Record(plan.topic, key, value, mark, headers + self._headers))
+        records.append(Record(plan.topic, key, b"".join(out), mark, headers + self._headers))
 
     def _delete(
         self,
@@ -280,15 +280,14 @@ class DebeziumJson:
     ) -> None:
         """Everything behind the rows."""
         position = b"%d" % event.position
-        append = out.append
-        append(plan.head)
-        append(position)
-        append(plan.middle)
-        append(position)
-        append(plan.end)
-        append(_OPS[op])
-        append(clock)
-        append(plan.value_end)
+        out.append(plan.head)
+        out.append(position)
+        out.append(plan.middle)
+        out.append(position)
+        out.append(plan.end)
+        out.append(_OPS[op])
+        out.append(clock)
+        out.append(plan.value_end)
 
     def _row(self, plan: TablePlan, row: Row, out: list[bytes], old: bool) -> None:  # noqa: FBT001
         """Append a row; leaves in _unchanged and _nulls what its text does not tell.
@@ -301,38 +300,37 @@ class DebeziumJson:
         values = row if raw_row is None else raw_row.raw
         if len(values) != len(plan.columns):
             raise SchemaError(f"a row of {plan.content.where} does not fit its structure")
-        append = out.append
         for index, column in enumerate(plan.columns):
             value = values[index]
             if value is None:
-                append(column.fragment)
-                append(column.null)
+                out.append(column.fragment)
+                out.append(column.null)
                 if column.null_lost:
                     nulls |= 1 << index
             elif value is UNCHANGED:
-                append(column.fragment)
-                append(column.fallback if old else column.unavailable)
+                out.append(column.fragment)
+                out.append(column.fallback if old else column.unavailable)
                 unchanged |= 1 << index
             elif raw_row is None:
-                append(column.fragment)
-                append(column.write(value))
+                out.append(column.fragment)
+                out.append(column.write(value))
             elif (
                 column.copy == COPY_TEXT and raw_row.layout.canonical[index] and _is_plain(value)  # type: ignore[arg-type]
             ):
-                append(column.quoted)
-                append(value)  # type: ignore[arg-type]
-                append(b'"')
+                out.append(column.quoted)
+                out.append(value)  # type: ignore[arg-type]
+                out.append(b'"')
             elif (
                 column.copy == COPY_INTEGER
                 and raw_row.layout.canonical[index]
                 and _is_integer(value)  # type: ignore[arg-type]
             ):
-                append(column.fragment)
-                append(value)  # type: ignore[arg-type]
+                out.append(column.fragment)
+                out.append(value)  # type: ignore[arg-type]
             else:
-                append(column.fragment)
-                append(column.write(raw_row.layout.decoders[index](value)))  # type: ignore[arg-type]
-        append(b"}")
+                out.append(column.fragment)
+                out.append(column.write(raw_row.layout.decoders[index](value)))  # type: ignore[arg-type]
+        out.append(b"}")
         self._unchanged = unchanged
         self._nulls = nulls
 
@@ -360,15 +358,28 @@ class DebeziumJson:
 
     def _key_if_known(self, plan: TablePlan, row: Row) -> bytes | None:
         """The key of a row, None without a key or when a part of it was not sent."""
+        if not plan.key:
+            return None
         out: list[bytes] = []
+        raw_row = row if isinstance(row, RawRow) else None
         for place, column in enumerate(plan.key):
-            value = row[plan.content.table.key[place]]
+            index = plan.key_places[place]
+            value = row[index] if raw_row is None else raw_row.raw[index]
             if value is UNCHANGED:
                 return None
             out.append(column.fragment)
-            out.append(column.null if value is None else column.write(value))
-        if not out:
-            return None
+            if value is None:
+                out.append(column.null)
+            elif raw_row is None:
+                out.append(column.write(value))
+            elif (
+                column.copy == COPY_INTEGER
+                and raw_row.layout.canonical[index]
+                and _is_integer(value)  # type: ignore[arg-type]
+            ):
+                out.append(value)  # type: ignore[arg-type]
+            else:
+                out.append(column.write(raw_row.layout.decoders[index](value)))  # type: ignore[arg-type]
         out.append(plan.key_end)
         return b"".join(out)
 
@@ -385,15 +396,3 @@ def _mark(mark: bytes, unchanged: int, nulls: int, before_nulls: int) -> bytes:
     if nulls:
         return mark + b".%x.%x" % (unchanged, nulls)
     return mark + b".%x" % unchanged
-
-
-def _context_headers(identity: SourceIdentity, now_us: int) -> tuple[tuple[str, bytes], ...]:
-    # RFC 9562, UUID version 7: milliseconds, then random bits around version and variant.
-    random = int.from_bytes(os.urandom(10), "big") & ~(0xF << 76 | 0x3 << 62)
-    run = uuid.UUID(int=(now_us // 1000) << 80 | random | 0x7 << 76 | 0x2 << 62)
-    return (
-        ("__debezium.context.connectorLogicalName", identity.name.encode()),
-        ("__debezium.context.taskId", b"0"),
-        ("__debezium.context.connectorName", identity.connector.encode()),
-        ("__debezium.context.runId", str(run).encode()),
-    )

@@ -1,5 +1,7 @@
 """What the JSON serializer works out once per table structure: fragments, writers, constants."""
 
+import os
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -220,3 +222,16 @@ def _value_writer(
             ) from error
 
     return write
+
+
+def context_headers(identity: SourceIdentity, now_us: int) -> tuple[tuple[str, bytes], ...]:
+    """Debezium's headers about connector and run, the same for all records of one serializer."""
+    # RFC 9562, UUID version 7: milliseconds, then random bits around version and variant.
+    random = int.from_bytes(os.urandom(10), "big") & ~(0xF << 76 | 0x3 << 62)
+    run = uuid.UUID(int=(now_us // 1000) << 80 | random | 0x7 << 76 | 0x2 << 62)
+    return (
+        ("__debezium.context.connectorLogicalName", identity.name.encode()),
+        ("__debezium.context.taskId", b"0"),
+        ("__debezium.context.connectorName", identity.connector.encode()),
+        ("__debezium.context.runId", str(run).encode()),
+    )
