@@ -22,7 +22,7 @@ def findings(config: Config, clients: Clients) -> list[Finding]:
     """Every precondition that can be asked for, failed ones with the fix."""
     try:
         topics = Topics(clients, config.topics)
-        topics.all(lambda _: False)
+        topics.all(lambda _: False, min(REQUEST_S, config.open_timeout_s))
         cluster: DescribeClusterResult = topics.admin.describe_cluster(
             include_authorized_operations=True, request_timeout=REQUEST_S
         ).result(REQUEST_S + 1)
