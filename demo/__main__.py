@@ -2,15 +2,18 @@
 
 import argparse
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import FrameType
 from typing import Final
 
 import psycopg
+import redis
 
+from cdc.errors import CdcError
 from demo.pipeline import DemoError, Pipeline
 from demo.screen import Screen
 from demo.story import SEED, Pace, Story
@@ -20,7 +23,10 @@ from tests.lab.process import RunFolder
 from tests.lab.redis import redis_state
 
 _DATABASE: Final = "shop"
+# What `cdc check` asks of a server; the lab's own suit tests, which want little memory.
+_SETTINGS: Final = {"max_slot_wal_keep_size": "4GB", "logical_decoding_work_mem": "64MB"}
 _LIVE_RATE_PER_S: Final = 5.0
+_LOOK_EVERY_S: Final = 1.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,9 +68,9 @@ def _show(screen: Screen, stack: ExitStack, began_s: float, *, live: bool) -> bo
         equal = story.tell()
         screen.say("")
         screen.say(f"The whole demo took {time.monotonic() - began_s:.0f} s.")
-        if live:
+        if live and equal:
             _live(screen, story, pipeline)
-    except (DemoError, psycopg.Error) as error:
+    except (DemoError, CdcError, psycopg.Error, sqlite3.Error, redis.RedisError) as error:
         screen.bad(str(error))
         screen.say("The end of daemon.log:")
         screen.quote(pipeline.log_tail())
@@ -85,7 +91,7 @@ def _start_servers(
         cache_url = stack.enter_context(RedisServer.start()).database_url(0)
     except Unavailable as missing:
         screen.say(f"No cache in this run: {missing}")
-    server = stack.enter_context(PostgresServer.start())
+    server = stack.enter_context(PostgresServer.start(settings=_SETTINGS))
     folder = RunFolder("demo", Account())
     stack.callback(folder.close)
     screen.say(f"State: {folder.path}; it and the servers are removed at the end")
@@ -100,9 +106,12 @@ def _live(screen: Screen, story: Story, pipeline: Pipeline) -> None:
         screen.heading("Live")
         screen.say(f"Status page, with a search box: {pipeline.url}")
         screen.say("Ctrl-C ends it.")
-        while True:
-            pipeline.state()
-            time.sleep(1)
+        with suppress(KeyboardInterrupt):
+            while True:
+                # Raises when the daemon is gone.
+                pipeline.state()
+                time.sleep(_LOOK_EVERY_S)
+        screen.say("Stopping; everything that was started is removed.")
 
 
 if __name__ == "__main__":

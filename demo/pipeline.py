@@ -1,6 +1,7 @@
 """Tidewire as its user has it: a folder with cdc.yaml, commands, and the daemon's REST status."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -17,6 +18,8 @@ from tests.lab import watchdog
 from tests.lab.ports import HOST, free_ports
 from tests.lab.process import RunFolder
 
+SEARCH: Final = "search"
+"""The name of the sink that is the search index."""
 CACHE_PREFIX: Final = "product:"
 SALT_VARIABLE: Final = "SHOP_SALT"
 
@@ -26,8 +29,10 @@ _ENTRY_POINT: Final = "import sys; from cdc.cli.main import main; sys.exit(main(
 _ASK_TIMEOUT_S: Final = 5.0
 _STOP_TIMEOUT_S: Final = 30.0
 _COMMAND_TIMEOUT_S: Final = 90.0
-_POLL_S: Final = 0.02
+_POLL_S: Final = 0.1
 _TAIL_LINES: Final = 20
+# Nothing here gives a worker a reason to end; one that ends again and again will not get well.
+_RESTARTS_MAX: Final = 2
 
 T = TypeVar("T")
 
@@ -38,7 +43,7 @@ class DemoError(Exception):
 
 def config_text(database_url: str, cache_url: str | None, port: int) -> str:
     """The demo's cdc.yaml. Without `cache_url` there is no cache."""
-    cache = f"""
+    cache = f"""\
   cache:
     type: redis
     from: [public.products]
@@ -57,15 +62,19 @@ sources:
     url: {database_url}
     tables: ["public.*"]
     transforms:
-      - {{type: columns, tables: [public.customers], hash: [email], salt: "${{env:{SALT_VARIABLE}}}"}}
+      - type: columns
+        tables: [public.customers]
+        hash: [email]
+        salt: ${{env:{SALT_VARIABLE}}}
 
 sinks:
-  search:
+  {SEARCH}:
     type: sqlite
     from: ["public.*"]
     path: search.db
 {cache if cache_url else ""}
 admin: {{listen: "{HOST}:{port}"}}
+logging: {{format: console}}
 """
 
 
@@ -81,9 +90,13 @@ class SinkState:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the daemon says of itself. Rows are those of the snapshot."""
+    """What the daemon says of itself.
+
+    `phase` is the source's, `since_us` when it began; rows are those of the snapshot.
+    """
 
     phase: str
+    since_us: int
     rows_done: int
     rows_estimated: int
     events: int
@@ -91,6 +104,11 @@ class State:
     lag_s: float | None
     sinks: Mapping[str, SinkState]
     failures: tuple[str, ...]
+
+    def lag_max_s(self) -> float:
+        """The largest lag of source and sinks; infinite while one of them is not known."""
+        lags = [self.lag_s, *(sink.lag_s for sink in self.sinks.values())]
+        return max(math.inf if lag is None else lag for lag in lags)
 
 
 class Pipeline:
@@ -111,18 +129,23 @@ class Pipeline:
     # --- commands ---------------------------------------------------------------------------------
 
     def run(self, *arguments: str) -> str:
-        """What a command prints, errors included. Raises DemoError when it fails."""
-        done = subprocess.run(
-            self._command(*arguments),
-            cwd=self.folder,
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_COMMAND_TIMEOUT_S,
-            check=False,
-        )
+        """What a command prints, errors included. Raises DemoError when it fails or hangs."""
+        try:
+            done = subprocess.run(
+                self._command(*arguments),
+                cwd=self.folder,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=_COMMAND_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise DemoError(
+                f"`cdc {' '.join(arguments)}` did not end within {_COMMAND_TIMEOUT_S:g} s"
+            ) from None
         if done.returncode != 0:
             raise DemoError(
                 f"`cdc {' '.join(arguments)}` ended with status {done.returncode}\n{done.stdout}"
@@ -156,7 +179,10 @@ class Pipeline:
         """What the daemon says now, None before it answers. Raises DemoError when it is gone."""
         self._require_running()
         try:
-            with urllib.request.urlopen(f"{self.url}api/status", timeout=_ASK_TIMEOUT_S) as answer:
+            # The address is ours: http, on the loopback interface.
+            with urllib.request.urlopen(  # noqa: S310
+                f"{self.url}api/status", timeout=_ASK_TIMEOUT_S
+            ) as answer:
                 content: dict[str, Any] = json.load(answer)
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return None
@@ -165,8 +191,10 @@ class Pipeline:
             raise DemoError(state.failures[0])
         return state
 
-    def until(self, what: str, ask: Callable[[], T | None], timeout_s: float) -> T:
-        """What `ask` first answers that is neither None nor False.
+    def until(
+        self, what: str, ask: Callable[[], T | None], timeout_s: float, every_s: float = _POLL_S
+    ) -> T:
+        """What `ask`, called every `every_s` seconds, first answers that is neither None nor False.
 
         Raises DemoError when that takes too long or the daemon ends meanwhile.
         """
@@ -178,7 +206,7 @@ class Pipeline:
             if time.monotonic() > deadline_s:
                 raise DemoError(f"after {timeout_s:g} s still not true: {what}")
             self._require_running()
-            time.sleep(_POLL_S)
+            time.sleep(every_s)
 
     def kill(self) -> int:
         """Send SIGKILL to the daemon and all its workers; how many processes that were."""
@@ -262,6 +290,7 @@ def _state(workers: list[dict[str, Any]]) -> State:
     tables = progress.get("tables", [])
     return State(
         phase=source["phase"],
+        since_us=source["since_us"],
         rows_done=sum(table["rows_done"] for table in tables),
         rows_estimated=sum(
             max(table["rows_estimated"] or 0, table["rows_done"]) for table in tables
@@ -275,7 +304,8 @@ def _state(workers: list[dict[str, Any]]) -> State:
         failures=tuple(
             f'{worker["kind"]} "{worker["name"]}" failed: {worker["last_error"]["message"]}'
             for worker in workers
-            if worker["phase"] == "failed" and worker["last_error"]
+            if worker["last_error"]
+            and (worker["phase"] == "failed" or worker["restarts"] > _RESTARTS_MAX)
         ),
     )
 

@@ -16,6 +16,7 @@ from sinks.sqlite import search
 PATIENCE_S: Final = 60.0
 
 # Beyond the numbers of the workload.
+_POLL_S: Final = 0.005
 _FIRST_NUMBER: Final = 900_000
 
 
@@ -52,7 +53,10 @@ class Probes:
     def wait(self, word: str) -> float:
         """When a search for `word` first found its product."""
         self._pipeline.until(
-            "a product that was committed can be found", lambda: self.found(word), PATIENCE_S
+            "a product that was committed can be found",
+            lambda: self.found(word),
+            PATIENCE_S,
+            _POLL_S,
         )
         return time.monotonic()
 

@@ -1,6 +1,7 @@
-"""What the demo prints with: headings, plain lines, and one moving line where there is a terminal."""
+"""What the demo prints with: headings, plain lines, and a moving one where there is a terminal."""
 
 import contextlib
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
@@ -11,7 +12,10 @@ from rich.padding import Padding
 from rich.syntax import Syntax
 from rich.table import Table
 
-_LINE_EVERY_S: Final = 2.0
+_LINE_EVERY_S: Final = 3.0
+_TEXT_COLUMNS: Final = 2
+_WIDTH_MIN: Final = 60
+_SPINNER_WIDTH: Final = 3
 
 
 class Moving(Protocol):
@@ -41,15 +45,19 @@ class Screen:
 
     def say(self, text: str) -> None:
         """A line of what was measured or is being done."""
-        self._line(f"   {escape(text)}")
+        for line in self._wrapped(text, 3):
+            self._line(escape(line))
 
     def good(self, text: str) -> None:
         """A line that says that something is as it must be."""
-        self._line(f"   [green]{escape(text)}[/green]")
+        for line in self._wrapped(text, 3):
+            self._line(f"[green]{escape(line)}[/green]")
 
     def bad(self, text: str) -> None:
         """A line that says that something is not as it must be."""
-        self._line(f"   [bold red]{escape(text)}[/bold red]")
+        for paragraph in text.splitlines():
+            for line in self._wrapped(paragraph, 3):
+                self._line(f"[bold red]{escape(line)}[/bold red]")
 
     def command(self, text: str) -> None:
         """A command that runs now."""
@@ -57,8 +65,10 @@ class Screen:
 
     def quote(self, text: str) -> None:
         """The output of a command, or lines of a log."""
-        for line in text.splitlines():
-            self._line(f"     [dim]{escape(line)}[/dim]")
+        for paragraph in text.splitlines():
+            own = len(paragraph) - len(paragraph.lstrip())
+            for line in self._wrapped(paragraph.lstrip(), 5 + own):
+                self._line(f"[dim]{escape(line)}[/dim]")
 
     def yaml(self, text: str) -> None:
         """A configuration file."""
@@ -69,26 +79,34 @@ class Screen:
             self.quote(text)
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Rows under heads; every column but the first is aligned to the right."""
+        """Rows under heads; all columns but the first two hold numbers."""
         made = Table(box=None, pad_edge=False, header_style="dim")
         for place, head in enumerate(heads):
-            made.add_column(head, justify="right" if place else "left", no_wrap=True)
+            made.add_column(
+                head, justify="left" if place < _TEXT_COLUMNS else "right", no_wrap=True
+            )
         for row in rows:
             made.add_row(*map(escape, row))
         self._console.print(Padding(made, (0, 0, 0, 3)))
 
     def facts(self, rows: Sequence[tuple[str, str]]) -> None:
         """Names and what was measured."""
-        width = max(len(name) for name, _ in rows) + 2
-        for name, value in rows:
-            self._line(f"   [dim]{escape(name):{width}}[/dim]{escape(value)}")
+        made = Table(box=None, pad_edge=False, show_header=False)
+        made.add_column(style="dim", no_wrap=True)
+        made.add_column()
+        for row in rows:
+            made.add_row(*map(escape, row))
+        self._console.print(Padding(made, (0, 0, 0, 3)))
 
     @contextlib.contextmanager
     def moving(self) -> Iterator[Moving]:
         """A moving line on a terminal; elsewhere a line now and then."""
         if self._console.is_terminal:
             with self._console.status("") as status:
-                yield lambda text: status.update(f"[dim]{escape(text)}[/dim]")
+                width = max(self._console.width, _WIDTH_MIN) - _SPINNER_WIDTH
+                yield lambda text: status.update(
+                    f"[dim]{escape(textwrap.shorten(text, width, placeholder='...'))}[/dim]"
+                )
             return
         shown_s = time.monotonic()
 
@@ -99,6 +117,19 @@ class Screen:
                 self.say(text)
 
         yield show
+
+    def _wrapped(self, text: str, indent: int) -> list[str]:
+        """The text as lines that fit, each behind so many spaces; an empty text is one line."""
+        margin = " " * indent
+        lines = textwrap.wrap(
+            text,
+            max(self._console.width, _WIDTH_MIN),
+            initial_indent=margin,
+            subsequent_indent=margin,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        return lines or [""]
 
     def _line(self, markup: str) -> None:
         self._console.print(markup, soft_wrap=True)

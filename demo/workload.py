@@ -1,7 +1,7 @@
 """What the shop's application does all day: seeded transactions of every kind.
 
-It has its own connection. Keys change, rows come and go, a few transactions are rolled back. The rate is a ceiling, kept by
-waiting; what the database cannot take is not made up for.
+It has its own connection. Keys change, rows come and go, a few transactions are rolled back.
+The rate is a ceiling, kept by waiting; what the database cannot take is not made up for.
 """
 
 import contextlib
