@@ -190,8 +190,10 @@ class PostgresSource:
         if plan.unread:
             self._open_view(created.snapshot)
             self._end_replication()
-        else:
-            self._end_snapshot(self._resume)
+            # A batch of its own: where the slot began must be durable before any row can be seen,
+            # or a crash would make another slot and lose the deletes in between.
+            return Batch([], self._changed_parts(), None, 0)
+        self._end_snapshot(self._resume)
         return None
 
     def _await_view(self, timeout_s: float) -> Batch | None:
