@@ -20,6 +20,7 @@ from connectors.postgres.refusals import connection_error, session_error
 SESSION_SETTINGS: Final = {
     **decoders.SESSION_SETTINGS,
     "client_encoding": "UTF8",
+    "client_min_messages": "warning",
     "xmlbinary": "base64",
     "row_security": "off",
     "default_transaction_isolation": "read committed",

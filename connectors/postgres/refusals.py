@@ -117,5 +117,13 @@ def server_error(state: str | None, message: str, doing: str) -> CdcError:
     return SourceRefused(said)
 
 
+def publication_gone(name: str) -> SourceRefused:
+    """The server skips changes because the publication was missing when they were made."""
+    return SourceRefused(
+        f"publication {name} did not exist when the changes that come next were made",
+        hint=_PUBLICATION_GONE,
+    )
+
+
 def _one_line(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
+from psycopg.errors import Diagnostic
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
@@ -19,7 +20,7 @@ from connectors.postgres.connection import translated
 from connectors.postgres.copy_stream import CopyStream, next_result
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.pgoutput import EPOCH_US
-from connectors.postgres.refusals import result_error
+from connectors.postgres.refusals import publication_gone, result_error
 
 # A lot is what one batch is made of.
 LOT_MESSAGES_MAX: Final = 1000
@@ -56,6 +57,9 @@ class ReplicationConnection:
         self, connection: psycopg.Connection[tuple[Any, ...]], status_interval_s: float
     ) -> None:
         self._connection = connection
+        connection.add_notice_handler(self._on_notice)
+        self._publication = ""
+        self._warned_of_publication = False
         self._pgconn = connection.pgconn
         self._pgconn.nonblocking = 1
         self._status_interval_s = status_interval_s
@@ -112,6 +116,7 @@ class ReplicationConnection:
         Raises TransientError when somebody else reads the slot, PositionLost when the server does
         not have it any more.
         """
+        self._publication = publication
         names = _quoted_text('"' + publication.replace('"', '""') + '"')
         command = (
             f"START_REPLICATION SLOT {_quoted_name(slot)} LOGICAL {lsn} "
@@ -136,6 +141,9 @@ class ReplicationConnection:
         """
         assert self._stream is not None
         lot = self._stream.read(timeout_s, LOT_MESSAGES_MAX, LOT_BYTES_MAX)
+        if self._warned_of_publication:
+            # What was read with the warning may lack changes already; it is read again.
+            raise publication_gone(self._publication)
         if self._stream.ended and not lot:
             raise self._end_of_stream(self._stream)
         return lot
@@ -203,6 +211,15 @@ class ReplicationConnection:
 
     def _result(self, timeout_s: float | None) -> PGresult | None:
         return next_result(self._pgconn, timeout_s)
+
+    def _on_notice(self, notice: Diagnostic) -> None:
+        """Notice that the server skips changes: from 18 on a missing publication is a warning.
+
+        Source: PostgreSQL src/backend/replication/pgoutput/pgoutput.c, LoadPublications.
+        """
+        text = notice.message_primary or ""
+        if notice.sqlstate == "55000" and f'"{self._publication}"' in text:
+            self._warned_of_publication = True
 
     def _end_of_stream(self, stream: CopyStream) -> CdcError:
         doing = "reading the replication stream"

@@ -710,3 +710,25 @@ def test_lag_is_zero_only_when_nothing_is_left(
             capture.source.keepalive()
         capture.until_current()
         capture.until(lambda: capture.source.progress().lag_bytes == 0)
+
+
+def test_dropped_publication_stops_servers_that_only_warn_of_it(tmp_path: Path) -> None:
+    """From 18 on the server goes on without the changes, and says so in a notice."""
+    with PostgresServer.start("18") as server, PostgresDatabase(server) as database:
+        database.execute(TABLE)
+        with Capture(database.url, tmp_path) as capture:
+            capture.until_streaming()
+            capture.until_current()
+            database.execute("DROP PUBLICATION cdc_shop", "INSERT INTO t VALUES (1)")
+            with pytest.raises(SourceRefused, match="publication cdc_shop") as caught:
+                capture.until_current()
+            assert "Create the publication again" in caught.value.hint
+
+            # It is the same after a restart, even if the publication is back: the change is not.
+            database.execute("CREATE PUBLICATION cdc_shop FOR TABLE t")
+            capture.crash()
+            wait_for(database, FREE)
+            capture.start()
+            with pytest.raises(SourceRefused, match="publication cdc_shop"):
+                capture.until_current()
+            assert capture.events == []
