@@ -101,18 +101,13 @@ CAUGHT: Mapping[str, Sequence[Fault]] = {
     "test_mutations_of_one_write_keep_their_order": [turns_a_write_around, loses_the_last],
     "test_a_deleted_document_is_gone": [loses_the_last, calls_stale_rejected],
 }
-# A replay that ends where the log ends needs no versions to come to the same documents.
-RANDOM: Mapping[str, Sequence[Fault]] = {
-    "test_any_order_and_repetition_comes_to_the_same": [forgets_deletes, forgets_truncates],
-    "test_any_replay_comes_to_the_same": [replaces_by_patches],
-}
 
 
 @pytest.mark.parametrize(
     ("claim", "fault"),
     [
         pytest.param(claim, fault, id=f"{claim}-{fault.__name__}")
-        for claim, faults in (*CAUGHT.items(), *RANDOM.items())
+        for claim, faults in CAUGHT.items()
         for fault in faults
     ],
 )
