@@ -89,7 +89,8 @@ class MemorySink:
         elif isinstance(action, Upsert):
             self._check_fields(target, action.document)
             store.documents[place] = action.document
-        elif isinstance(action, Patch):
+        else:
+            assert isinstance(action, Patch)
             self._check_fields(target, action.fields)
             if place not in store.documents:
                 return "there is no document to change"

@@ -20,7 +20,7 @@ from cdc.event import Batch, ChangeEvent
 from cdc.lifecycle import DeliverUntil, SourcePhase
 from cdc.logs.memory import MemoryLog, Script
 from cdc.progress import CaptureProgress
-from cdc.protocols import LogWriter, MarkCurrent, Source
+from cdc.protocols import LogWriter, MarkCurrent, Source, SourceProgress
 from cdc.retry import Backoff
 from cdc.schema import Column, Int64, TableSchema
 from cdc.testing.clock import ManualClock
@@ -147,6 +147,29 @@ def test_where_a_source_began_is_durable_before_its_first_rows_arrive() -> None:
     setting.run()
 
     assert all(stored)
+
+
+def test_a_source_that_still_starts_leaves_the_phase_alone() -> None:
+    setting = Setting()
+    polls = []
+
+    class Slow(MemorySource):
+        def poll(self, timeout_s: float) -> Batch | None:
+            polls.append(setting.control.phases)
+            if len(polls) <= 3:
+                setting.clock.sleep_s(timeout_s)
+                return None
+            return super().poll(timeout_s)
+
+        def progress(self) -> SourceProgress:
+            return SourceProgress("starting") if len(polls) <= 3 else super().progress()
+
+    setting.make_source = lambda: Slow(setting.database)
+
+    setting.run()
+
+    assert polls[3] == ["starting"]
+    assert setting.control.phases == ["starting", "snapshot", "streaming", "stopping", "stopped"]
 
 
 def test_a_standby_waits_for_the_lease_and_opens_nothing() -> None:

@@ -430,6 +430,32 @@ def test_a_log_that_is_away_means_a_new_reader_and_the_mark_still_counts(method:
     assert setting.offset == 2
 
 
+class MarkerReader(MemoryLogReader):
+    """As Kafka's: the end of a transaction has an offset of its own, noticed some polls later."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        super().__init__(log, ["shop.*"], "search")
+        self._asked = 0
+
+    def ends(self) -> Mapping[Partition, int]:
+        return {partition: end + 1 for partition, end in super().ends().items()}
+
+    def positions(self) -> Mapping[Partition, int]:
+        self._asked += 1
+        noticed = 1 if self._asked > 3 else 0
+        return {partition: at + noticed for partition, at in super().positions().items()}
+
+
+def test_a_mark_behind_the_last_record_is_reached_without_another_one() -> None:
+    setting = Setting()
+    setting.write(1, 2)
+    setting.make_reader = lambda: MarkerReader(setting.log)
+
+    setting.run()
+
+    assert setting.control.marks == ("all",)
+
+
 def test_a_sink_that_cannot_be_made_leaves_no_reader_behind() -> None:
     setting = Setting()
     closed = []
