@@ -14,7 +14,7 @@ from connectors.postgres.assemble import StreamPosition
 from connectors.postgres.config import Config
 from connectors.postgres.connection import translated
 from connectors.postgres.names import made_by
-from connectors.postgres.publications import ensure_publication
+from connectors.postgres.publications import ensure_publication, unpublished
 from connectors.postgres.replication import ReplicationConnection, System
 from connectors.postgres.resume import Origin, Resume, own_parts, resume_of, table_part, tables_done
 from connectors.postgres.slots import (
@@ -121,6 +121,8 @@ def plan_stream(
         parts = dict.fromkeys(own_parts(checkpoint))
         checkpoint = None
         slot = _slot_to_begin_with(connection, slot, config, names)
+    done = tables_done(checkpoint)
+    _require_published(connection, names, [t for t in tables if (t.qualified_name, t.oid) in done])
     ensure_publication(
         connection,
         names.publication,
@@ -128,7 +130,6 @@ def plan_stream(
         made_by(names.pipeline, names.source),
         may_change=config.create_publication,
     )
-    done = tables_done(checkpoint)
     unread = tuple(table for table in tables if (table.qualified_name, table.oid) not in done)
     if config.snapshot == "never":
         parts.update(table_part(table, None) for table in unread)
@@ -170,6 +171,19 @@ def _require_resumable(
             f"a transaction is in the log in part, as publication {origin.publication} has it; "
             f"its rest cannot be read through {names.publication}",
             hint=f"Configure `publication: {origin.publication}` until the source has caught up.",
+        )
+
+
+def _require_published(
+    connection: Connection, names: Names, tables: Sequence[CapturedTable]
+) -> None:
+    """Raise PositionLost when changes of tables that were captured before did not come."""
+    gone = unpublished(connection, names.publication, tables)
+    if gone:
+        raise PositionLost(
+            f"publication {names.publication} no longer has "
+            f"{', '.join(table.qualified_name for table in gone)}, whose changes since then were "
+            "not sent"
         )
 
 

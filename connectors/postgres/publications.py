@@ -33,6 +33,17 @@ _OPERATIONS: Final = ("insert", "update", "delete", "truncate")
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
+def unpublished(
+    connection: Connection, name: str, tables: Sequence[CapturedTable]
+) -> list[CapturedTable]:
+    """The tables that an existing publication lacks; none when there is no such publication."""
+    doing = f"looking at publication {name}"
+    if not rows_of(connection, doing, _READ, (name,)):
+        return []
+    published = {oid for (oid,) in rows_of(connection, doing, _TABLES, (name,))}
+    return [table for table in tables if table.oid not in published]
+
+
 def ensure_publication(
     connection: Connection,
     name: str,
@@ -51,8 +62,7 @@ def ensure_publication(
         _create(connection, name, tables, comment, may_change=may_change)
         return
     _require_whole(connection, name, found[0][0], tables)
-    published = {oid for (oid,) in rows_of(connection, doing, _TABLES, (name,))}
-    missing = [table for table in tables if table.oid not in published]
+    missing = unpublished(connection, name, tables)
     if missing:
         statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(
             sql.Identifier(name), _names(missing)

@@ -732,3 +732,17 @@ def test_dropped_publication_stops_servers_that_only_warn_of_it(tmp_path: Path) 
             with pytest.raises(SourceRefused, match="publication cdc_shop"):
                 capture.until_current()
             assert capture.events == []
+
+
+def test_table_taken_out_of_the_publication_is_a_lost_position(
+    postgres_database: PostgresDatabase, tmp_path: Path
+) -> None:
+    """The server does not say that it left changes out."""
+    postgres_database.execute("CREATE TABLE u (id int PRIMARY KEY)")
+    capture = streaming_once(postgres_database, tmp_path)
+    postgres_database.execute("ALTER PUBLICATION cdc_shop DROP TABLE t", "INSERT INTO t VALUES (2)")
+
+    error = failure(capture)
+
+    assert isinstance(error, PositionLost)
+    assert "publication cdc_shop no longer has public.t" in str(error)
