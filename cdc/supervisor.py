@@ -61,6 +61,7 @@ class Supervisor:
         clock: Clock,
         journal: Journal,
         journal_format: str,
+        journal_level: str = "info",
         only: Collection[str] = (),
         until_current: bool = False,
         debug: bool = False,
@@ -86,9 +87,10 @@ class Supervisor:
         self._wake: socket.socket | None = None
         self._stop_by_s: float | None = None
         self._problems: tuple[str, ...] = ()
-        self._children = self._make_children(journal_format, rng or SystemRandom(), debug=debug)
+        style = (journal_format, journal_level)
+        self._children = self._make_children(style, rng or SystemRandom(), debug=debug)
 
-    def _make_children(self, journal_format: str, rng: Random, *, debug: bool) -> list[Child]:
+    def _make_children(self, style: tuple[str, str], rng: Random, *, debug: bool) -> list[Child]:
         config = self._config
         children = []
         sources = [(name, "source", each.keys.type) for name, each in config.sources.items()]
@@ -101,7 +103,8 @@ class Supervisor:
                 name=name,
                 file=str(config.file),
                 text=config.text,
-                journal_format=journal_format,
+                journal_format=style[0],
+                journal_level=style[1],
                 debug=debug,
             )
             reads = tuple(topics_of(config, name)) if role == "sink" else ()

@@ -64,6 +64,7 @@ class Order:
     file: str
     text: str
     journal_format: str
+    journal_level: str = "info"
     debug: bool = False
 
     def content(self) -> dict[str, object]:
@@ -192,19 +193,12 @@ def work(channel: Channel) -> Exit:
     message = channel.wait(ORDER_S)["order"]
     assert isinstance(message, dict), "the first message is the order"
     order = Order(**message)
-    config_level = "debug" if order.debug else "info"
-    journal = open_journal(order.journal_format, config_level, worker=order.name)
+    journal = open_journal(order.journal_format, order.journal_level, worker=order.name)
     control = ChannelControl(channel, journal)
     stop_on_signal(control)
     try:
         config = read(order.text, Path(order.file), only={order.name})
-        journal = open_journal(
-            order.journal_format,
-            "debug" if order.debug else config.logging.level,
-            pipeline=config.name,
-            worker=order.name,
-        )
-        control.journal = journal
+        control.journal = journal = journal.bind(pipeline=config.name)
         run(order, config, control)
     except CdcError as error:
         if control.told != error.message:

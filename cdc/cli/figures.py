@@ -68,4 +68,9 @@ def snapshot(worker: WorkerStatus) -> tuple[int, int | None]:
 
 def worker_line(worker: WorkerStatus) -> str:
     """One line about one worker."""
-    return f"{worker.kind} {worker.name}: {worker.phase}, {done(worker)}, lag {lag(worker)}"
+    return f"{worker.kind} {worker.name}: {state(worker)}"
+
+
+def state(worker: WorkerStatus) -> str:
+    """Phase, work done, lag."""
+    return f"{worker.phase}, {done(worker)}, lag {lag(worker)}"

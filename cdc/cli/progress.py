@@ -7,7 +7,7 @@ from typing import Final, Self
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
-from cdc.cli.figures import snapshot, worker_line
+from cdc.cli.figures import snapshot, state, worker_line
 from cdc.cli.terminal import console, wants_progress
 from cdc.status import PipelineStatus
 
@@ -61,5 +61,5 @@ class Progress:
                 self._tasks[worker.name],
                 total=estimated if worker.phase == "snapshot" else None,
                 completed=rows,
-                say=worker_line(worker),
+                say=state(worker),
             )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cdc.cli.terminal import DEFAULT_FILE, FAILED, ConfigFile, console, print_errors
+from cdc.cli.terminal import DEFAULT_FILE, FAILED, ConfigFile, console, print_errors, wants_progress
 from cdc.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,13 +51,18 @@ def run(
     read = load_only(config, source or [], sink or [])
     debug = bool(context.obj)
     format_ = resolved_format(read.logging.format)
-    journal = open_journal(format_, "debug" if debug else read.logging.level)
+    level = "debug" if debug else read.logging.level
+    if until_current and wants_progress() and level == "info":
+        # The moving display says what the lines would, and they would tear it apart.
+        level = "warning"
+    journal = open_journal(format_, level)
     with Progress(enabled=until_current) as progress:
         supervisor = Supervisor(
             read,
             clock=SystemClock(),
             journal=journal,
             journal_format=format_,
+            journal_level=level,
             only=only,
             until_current=until_current,
             debug=debug,

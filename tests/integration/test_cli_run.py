@@ -114,6 +114,22 @@ def test_a_second_daemon_of_the_same_pipeline_is_refused(shop: Folder) -> None:
         assert f"is already running as pid {daemon.process.pid}" in reset.err
 
 
+def test_a_daemon_elsewhere_waits_and_takes_over(shop: Folder, tmp_path: Path) -> None:
+    elsewhere = Folder(tmp_path / "elsewhere")
+    elsewhere.path.mkdir()
+    elsewhere.write((shop.path / "cdc.yaml").read_text())
+    with shop.start() as first:
+        first.until_phase("shop", "streaming")
+        with elsewhere.start() as second:
+            second.until_phase("shop", "waiting")
+            written = list((elsewhere.path / "state" / "log").rglob("*.segment"))
+
+            first.process.kill()
+
+            second.until_phase("shop", "streaming", "snapshot", "failed")
+    assert written == []
+
+
 def test_a_source_and_a_sink_run_as_two_daemons_of_one_folder(shop: Folder) -> None:
     with shop.start("--source", "shop") as source:
         until("the source listens", (shop.path / "state/cdc.shop.sock").exists)
