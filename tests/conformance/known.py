@@ -249,7 +249,7 @@ def page() -> str:
 # ruff: noqa: E501 - one sentence per line
 _HEAD = """# Differences from Debezium
 
-After reading this page you know where Tidewire's records are not those of Debezium 3.6.1, and why.
+After this page you know where Tidewire's records are not those of Debezium 3.6.1, and why.
 
 Topic names, keys, envelopes, field order, schema names, snapshot markers and key-change headers are Debezium's, byte for byte.
 Tests run the SQL of recorded runs of Debezium and compare every record as text; the cases below are all that may differ.

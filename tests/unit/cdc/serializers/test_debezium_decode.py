@@ -110,7 +110,12 @@ def inline(name: str, payload: object, fields: list[dict[str, object]]) -> dict[
 
 def foreign(op: str = "c", suffix: str = ".Envelope") -> dict[str, object]:
     row = {"id": 1, "at": 7, "n": "AJY=", "tags": ["a", None], "place": {"x": 1.0}, "extra": None}
-    payload = {"before": None, "after": row, "source": SOURCE | {"schema": "public", "table": "t"}, "op": op}
+    payload = {
+        "before": None,
+        "after": row,
+        "source": SOURCE | {"schema": "public", "table": "t"},
+        "op": op,
+    }
     sides = [field("struct", side, fields=ROW_FIELDS) for side in ("before", "after")]
     return inline(f"acme.public.t{suffix}", payload, sides)
 
@@ -185,3 +190,13 @@ def test_foreign_key_that_is_not_json_or_not_in_the_row_is_a_named_error() -> No
         decoder().decode(stored(foreign(), None, strange))
     with pytest.raises(DecodeError, match="not JSON"):
         decoder().decode(broken)
+
+
+def test_value_of_the_wrong_type_is_told_with_its_column() -> None:
+    dated = TableSchema("shop", "public", "d", (Column("at", Timestamp(3)), Column("n", Decimal())))
+    schemas = MemorySchemas()
+    schemas.add(dated)
+    value = {**VALUE, "after": {"at": None, "n": {"scale": "x", "value": "AA=="}}}
+
+    with pytest.raises(DecodeError, match="column 'n' is damaged"):
+        Decoder(Options(), schemas).decode(stored(value, b"1." + dated.id.encode()))

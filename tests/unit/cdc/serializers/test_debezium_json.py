@@ -388,3 +388,12 @@ def test_memory_schemas_keep_structures_and_give_the_rest_back() -> None:
     assert schemas.find(PARCELS.id) == PARCELS
     with pytest.raises(SchemaError, match="ffff"):
         schemas.find("ffff")
+
+
+def test_null_in_a_key_is_written_as_null_for_raw_rows_too() -> None:
+    table = TableSchema("db", "public", "t", (Column("id", Int32()), Column("n", Int32())), (0, 1))
+    row = RawRow(RowLayout((int, int), (True, False)), [None, b"7"])
+
+    (record,) = encoded(change("c", None, row, table))
+
+    assert record.key == b'{"id":null,"n":7}'

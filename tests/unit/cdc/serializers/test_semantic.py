@@ -232,3 +232,42 @@ def test_schema_text_has_the_properties_in_json_converters_order() -> None:
 def test_placeholder_of_raw_bytes_is_refused() -> None:
     with pytest.raises(ValueError, match="raw bytes"):
         options(unavailable_value_placeholder="hex:00ff")
+
+
+def test_decimal_with_fewer_digits_than_its_column_is_scaled_up() -> None:
+    assert written(logical.Decimal(8, 3), "12") == b'"LuA="'
+
+
+def test_unlimited_bits_lose_their_leading_zeros() -> None:
+    how = mapping(logical.Bits(None), Options())
+
+    assert how.read is not None
+    assert [how.read(b"\x05"), how.read(b"")] == ["101", ""]
+
+
+@pytest.mark.parametrize(
+    "kind", [logical.Date(), logical.Interval(), logical.Time(), logical.Timestamp()]
+)
+def test_damaged_iso_text_is_a_decode_error(kind: LogicalType) -> None:
+    read = mapping(kind, options(time_precision="isostring", interval="string")).read
+
+    assert read is not None
+    with pytest.raises(DecodeError):
+        read("2026")
+
+
+def test_struct_of_a_decimal_that_is_none_is_a_decode_error() -> None:
+    read = mapping(logical.Decimal(), Options()).read
+
+    assert read is not None
+    with pytest.raises(DecodeError, match="scale and value"):
+        read("x")
+
+
+def test_nested_arrays_without_inline_schemas_are_read_back() -> None:
+    how = mapping(logical.Array(logical.Bytes()), options(binary="hex"))
+
+    assert how.write is not None
+    assert how.read is not None
+    nested = ((b"\x01", None), (b"",))
+    assert how.read(how.write(nested)) == nested
