@@ -280,9 +280,8 @@ class Delivery:
         if now_s - self._lag_at_s < LAG_S and not (idle and behind):
             return
         self._lag_at_s = now_s
-        # A position can move without a record: Kafka's end of a transaction has an offset too.
-        self._marks_due = True
-        positions = self._reader.positions()
+        # Positions can move without a record: in Kafka, the end of a transaction has an offset.
+        self._marks_due, positions = True, self._reader.positions()
         self._lag_records = sum(
             max(end - positions.get(partition, 0), 0)
             for partition, end in self._reader.ends().items()
