@@ -16,7 +16,7 @@ import redis
 from cdc.errors import CdcError
 from demo.pipeline import DemoError, Pipeline
 from demo.screen import Screen
-from demo.story import SEED, Pace, Story
+from demo.story import Pace, Story
 from tests.lab import LabError, PostgresServer, RedisServer, Unavailable, find_postgres
 from tests.lab.identity import Account
 from tests.lab.process import RunFolder
@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     live: bool = parser.parse_args(arguments).live
     # So that everything is ended in order.
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     screen = Screen()
     began_s = time.monotonic()
     try:
@@ -54,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     del number, frame
+    # The way out is short, and must not be left half-way.
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -100,7 +104,9 @@ def _start_servers(
 
 def _live(screen: Screen, story: Story, pipeline: Pipeline) -> None:
     """Keep daemon and shop running until Ctrl-C."""
-    with story.workload(_LIVE_RATE_PER_S, seed=SEED + 3):
+    assert story.workload is not None, "the story was told"
+    story.workload.rate_per_s = _LIVE_RATE_PER_S
+    with story.workload as workload:
         pipeline.start()
         pipeline.until("the daemon answers", pipeline.state, 30)
         screen.heading("Live")
@@ -108,8 +114,9 @@ def _live(screen: Screen, story: Story, pipeline: Pipeline) -> None:
         screen.say("Ctrl-C ends it.")
         with suppress(KeyboardInterrupt):
             while True:
-                # Raises when the daemon is gone.
+                # Both raise when what they ask is gone.
                 pipeline.state()
+                workload.require_working()
                 time.sleep(_LOOK_EVERY_S)
         screen.say("Stopping; everything that was started is removed.")
 

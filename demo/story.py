@@ -58,7 +58,10 @@ class Measured:
 
 
 class Story:
-    """One telling, on a database and a pipeline that exist already."""
+    """One telling, on a database and a pipeline that exist already.
+
+    `workload` is what wrote to the shop; it can go on afterwards.
+    """
 
     def __init__(
         self,
@@ -69,7 +72,7 @@ class Story:
         pace: Pace,
     ) -> None:
         self.measured = Measured()
-        self.shop: shop.Shop | None = None
+        self.workload: Workload | None = None
         self._screen = screen
         self._database_url = database_url
         self._pipeline = pipeline
@@ -82,9 +85,11 @@ class Story:
         Raises DemoError or psycopg.Error when something on the way does not go as it must.
         """
         with psycopg.connect(self._database_url, autocommit=True) as connection:
-            self.shop = loaded = self._open_shop(connection)
+            loaded = self._open_shop(connection)
             self._configure()
-            workload = self.workload(self._pace.transactions_per_s, seed=SEED + 1)
+            self.workload = workload = Workload(
+                self._database_url, loaded, Random(SEED + 1), self._pace.transactions_per_s
+            )
             probes = Probes(connection, loaded.categories, Random(SEED + 2), self._pipeline)
             with workload:
                 self._snapshot(workload, probes)
@@ -96,11 +101,6 @@ class Story:
             equal = self._compare(connection)
             self._summarize(workload, probes)
         return equal
-
-    def workload(self, rate_per_s: float, seed: int) -> Workload:
-        """A workload on the shop as it was loaded."""
-        assert self.shop is not None, "the shop was opened"
-        return Workload(self._database_url, self.shop, Random(seed), rate_per_s)
 
     # --- the chapters -----------------------------------------------------------------------------
 

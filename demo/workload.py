@@ -39,18 +39,19 @@ class _ChangedMind(Exception):
 
 
 class Workload:
-    """A thread that writes from `start` until `stop`; a context manager does both.
+    """A thread that writes from `start` until `stop`; a context manager does both, also again.
 
-    `transactions` counts commits by kind; `has_rating` says that the column may be filled.
+    `transactions` counts commits by kind; `has_rating` says that the column may be filled;
+    `rate_per_s` may be changed at any time.
     """
 
     def __init__(self, url: str, shop: Shop, rng: Random, rate_per_s: float) -> None:
         """Connects at `start`. The keys of `shop` are followed from there on, not asked for."""
         self.transactions: Counter[str] = Counter()
         self.has_rating = threading.Event()
+        self.rate_per_s = rate_per_s
         self._url = url
         self._rng = rng
-        self._interval_s = 1 / rate_per_s
         self._categories = shop.categories
         self._customers = shop.rows["customers"]
         self._skus = list(shop.skus)
@@ -61,7 +62,7 @@ class Workload:
         self._numbers = itertools.count(_FIRST_NUMBER)
         self._stopping = threading.Event()
         self._failure: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name="workload")
+        self._thread: threading.Thread | None = None
         self._kinds: dict[str, tuple[int, Callable[[Connection], None]]] = {
             "price changes": (26, self._change_prices),
             "new reviews": (16, self._review),
@@ -84,14 +85,22 @@ class Workload:
         return sum(self.transactions.values()) - self.transactions["rolled back"]
 
     def start(self) -> None:
-        """Begin to write."""
+        """Begin to write, or go on where `stop` ended."""
+        assert self._thread is None, "one thread at a time: it knows the keys"
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, name="workload")
         self._thread.start()
 
     def stop(self) -> None:
         """End after the transaction at hand; repeatable. Raises what the thread failed with."""
         self._stopping.set()
-        if self._thread.ident is not None:
+        if self._thread is not None:
             self._thread.join()
+            self._thread = None
+        self.require_working()
+
+    def require_working(self) -> None:
+        """Raise what the thread failed with, once."""
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
@@ -122,7 +131,7 @@ class Workload:
         weights = [weight for weight, _ in self._kinds.values()]
         due_s = time.monotonic()
         while not self._stopping.wait(max(due_s - time.monotonic(), 0)):
-            due_s = max(due_s + self._interval_s, time.monotonic() - 1)
+            due_s = max(due_s + 1 / self.rate_per_s, time.monotonic() - 1)
             (name,) = self._rng.choices(names, weights)
             if name == "price changes" and self.has_rating.is_set() and self._rng.random() < 0.4:
                 name = "ratings"
