@@ -97,4 +97,5 @@ def test_the_whole_way_through_kafka(
     assert result.code == 0, result.err
     lines = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
     assert sorted(line["id"] for line in lines) == ["1", "2"]
-    assert [topic["records"] for topic in topics if "products" in topic["name"]] == [2]
+    # Kafka counts offsets, and the end of a transaction has one.
+    assert [topic["records"] for topic in topics if "products" in topic["name"]] in ([2], [3])
