@@ -93,6 +93,7 @@ class World:
     letters: MemoryDeadLetters = field(default_factory=MemoryDeadLetters)
     faults: Faults = field(init=False)
     committed: int = 0
+    streamed: bool = False
     captured: bool = False
     capture_steps: int = 0
     crashes: int = 0
@@ -215,9 +216,12 @@ class World:
         self.standby_phases += control.phases
 
     def _streams(self) -> bool:
-        stored = self.log.checkpoints.get("shop")
-        part = None if stored is None else stored.parts.get("position")
-        return part is not None and decode_part("position", part)["phase"] == "streaming"
+        if not self.streamed and (stored := self.log.checkpoints.get("shop")) is not None:
+            part = stored.parts.get("position")
+            self.streamed = (
+                part is not None and decode_part("position", part)["phase"] == "streaming"
+            )
+        return self.streamed
 
     def _workload_is_over(self) -> bool:
         return self.committed >= self.plan.transactions
