@@ -12,7 +12,7 @@ from setuptools import setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError
 
-# The same list as cdc/compiled.py, which cannot be imported here: the package may not be installed yet.
+# The same list as cdc/compiled.py, which cannot be imported here: nothing is installed yet.
 HOT_MODULES = [
     "cdc.event",
     "cdc.serializers.debezium_json",
@@ -63,7 +63,9 @@ def extensions():
 
     return cythonize(
         [
-            Extension(name, [str(Path(*name.split(".")).with_suffix(".py"))], extra_compile_args=["-O2"])
+            Extension(
+                name, [str(Path(*name.split(".")).with_suffix(".py"))], extra_compile_args=["-O2"]
+            )
             for name in HOT_MODULES
         ],
         build_dir="build/cython",

@@ -1,0 +1,1 @@
+"""Databases that can be captured: one package each."""

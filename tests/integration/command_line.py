@@ -132,7 +132,11 @@ class Daemon:
             worker = self.worker(name)
             return worker if worker is not None and worker["phase"] in phases else None
 
-        return until(f"{name} is {' or '.join(phases)}", ask)
+        try:
+            return until(f"{name} is {' or '.join(phases)}", ask)
+        except AssertionError as error:
+            error.add_note(self.journal.read_text())
+            raise
 
     def until_problem(self, name: str) -> dict[str, Any]:
         """The last problem of the worker, as soon as it has one."""

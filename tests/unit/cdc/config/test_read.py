@@ -100,8 +100,10 @@ def test_a_secret_is_masked_wherever_the_configuration_is_printed() -> None:
         ("name: x\nsinks:\n  y:\n", "3: sinks.y: is empty"),
         (
             "name: x\nlogging: {level: warn}\n",
-            "2: logging.level: must be 'debug', 'info', 'warning' or 'error', not \"warn\"; "
-            'did you mean "warning"?',
+            (
+                "2: logging.level: must be 'debug', 'info', 'warning' or 'error', not \"warn\"; "
+                'did you mean "warning"?'
+            ),
         ),
         ("name: x\nadmin: {listen: 80}\n", "2: admin.listen: must be text"),
         ("name: x\nadmin: {listen: 'h:99999'}\n", "2: admin.listen: must be address:port"),
