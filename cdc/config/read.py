@@ -61,9 +61,17 @@ class _Reader:
     ) -> None:
         self._document = document
         self._only = only
-        self._problems: list[Problem] = list(unresolved)
+        self._problems = [problem for problem in unresolved if self._uses(problem.path)]
         self._unresolved = {problem.path for problem in unresolved}
         self._missing: list[MissingExtra] = []
+
+    def _uses(self, path: KeyPath) -> bool:
+        """Whether this process needs the value: not a secret of what another one runs."""
+        if self._only is None or len(path) < 3 or path[1] in self._only:
+            return True
+        if path[0] == "sources":
+            return path[2] != "transforms" and path[2] in key_names(SourceKeys)
+        return path[0] != "sinks" or path[2] in key_names(SinkKeys)
 
     def config(self, text: str) -> Config:
         """The whole configuration. Raises InvalidConfig, MissingExtra."""

@@ -76,6 +76,31 @@ def test_components_that_a_process_has_no_use_for_are_not_imported() -> None:
     assert [source.chosen for source in config.sources.values()] == [None, None]
 
 
+SALTED = """\
+    transforms:
+      - type: columns
+        tables: [public.users]
+        hash: [email]
+        salt: ${env:SALT}
+"""
+
+
+@pytest.mark.parametrize("lines", ["    password: ${env:PASSWORD}\n", SALTED])
+def test_secrets_that_a_process_has_no_use_for_need_not_be_set(lines: str) -> None:
+    text = f"name: shop\n{SOURCES}{lines}"
+
+    config = read(text, Path("/etc/cdc.yaml"), only=(), environment={})
+
+    assert list(config.sources) == ["shop"]
+
+
+def test_names_that_every_process_uses_need_their_variables() -> None:
+    text = f"name: shop\n{SOURCES}    topic_prefix: ${{env:PREFIX}}\n"
+
+    with pytest.raises(InvalidConfig, match="PREFIX is not set"):
+        read(text, Path("/etc/cdc.yaml"), only=(), environment={})
+
+
 def test_a_secret_is_masked_wherever_the_configuration_is_printed() -> None:
     text = f"name: shop\n{SOURCES}    password: ${{env:PASSWORD}}\n"
 
