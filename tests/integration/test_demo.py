@@ -16,8 +16,13 @@ import psycopg
 import pytest
 
 from demo import comparison, shop
+from demo.pipeline import Pipeline
+from demo.screen import Screen
+from demo.story import Pace, Story
 from tests.lab import watchdog
+from tests.lab.identity import Account
 from tests.lab.postgres_database import PostgresDatabase
+from tests.lab.process import RunFolder
 
 ROOT = Path(__file__).parents[2]
 SMALL = shop.Sizes(products=40, customers=20, orders=30, reviews=25)
@@ -101,6 +106,38 @@ def test_interrupted_demo_stops_and_removes_what_it_started(tmp_path: Path) -> N
     folder = state_folder(said)
     assert not folder.exists()
     assert watchdog.of_folder(str(folder)) == set()
+
+
+@pytest.mark.postgres
+@pytest.mark.slow
+def test_demo_without_a_cache_names_the_document_that_differs(
+    postgres_database: PostgresDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = Pipeline.run
+
+    def run_and_spoil(pipeline: Pipeline, *arguments: str) -> str:
+        said = run(pipeline, *arguments)
+        if "--until-current" in arguments:
+            with closing(sqlite3.connect(pipeline.index)) as file, file:
+                file.execute(
+                    "UPDATE documents SET document = json_set(document, '$.name', 'Nobody')"
+                    " WHERE target = 'public.customers' AND id = '7'"
+                )
+        return said
+
+    monkeypatch.setattr(Pipeline, "run", run_and_spoil)
+    pace = Pace(probes=2, sizes=SMALL)
+    folder = RunFolder("demo", Account())
+    with closing(folder), closing(Pipeline(folder, postgres_database.url, None)) as pipeline:
+        equal = Story(Screen(), postgres_database.url, pipeline, None, pace).tell()
+
+    said = capsys.readouterr().out
+    assert not equal
+    assert "search index: customers: 1 stale: 7\n" in said
+    assert "every row and every field" not in said
+    assert "cache" not in said
 
 
 @pytest.fixture
