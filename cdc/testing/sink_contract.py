@@ -323,6 +323,7 @@ class SinkContract:
             deadline=None,
             suppress_health_check=list(HealthCheck),
             database=None,
+            report_multiple_bugs=False,
         )
         @given(histories(patches=False), st.randoms(use_true_random=False))
         def converges(history: list[Mutation], chance: random.Random) -> None:
@@ -345,6 +346,7 @@ class SinkContract:
             deadline=None,
             suppress_health_check=list(HealthCheck),
             database=None,
+            report_multiple_bugs=False,
         )
         @given(histories(patches=True), st.randoms(use_true_random=False))
         def converges(history: list[Mutation], chance: random.Random) -> None:

@@ -6,8 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from cdc.protocols import Document, Finding, Mutation, Patch, Rejected, Sink, Upsert
+from cdc.protocols import (
+    Delete,
+    Document,
+    Finding,
+    Mutation,
+    Patch,
+    Rejected,
+    Sink,
+    Truncate,
+    Upsert,
+)
 from cdc.schema import TableSchema
+from cdc.testing.memory_sink import MemorySink, MemoryStore
 from cdc.testing.sink_contract import SinkContract
 from cdc.testing.sink_histories import TABLE
 from sinks.sqlite import SqliteSink
@@ -123,3 +134,128 @@ def test_a_fault_fails_its_claim(claim: str, fault: Fault, tmp_path: Path) -> No
         test(**{name: {"store": store, "sink": sink}[name] for name in wanted})
 
     sink.close()
+
+
+# --- random histories -----------------------------------------------------------------------------
+
+# In memory: there a failing history is made short in a moment, on a disk that takes minutes.
+MemoryFault = Callable[[MemoryStore, Sequence[Mutation]], Sequence[Rejected]]
+
+
+class MemoryHarness:
+    """A store in memory whose sinks have a fault."""
+
+    waivers: Mapping[str, str] = {}
+    examples = 300
+
+    def __init__(self, fault: MemoryFault) -> None:
+        self._fault = fault
+        self._store = MemoryStore()
+
+    def reset(self) -> None:
+        self._store = MemoryStore()
+
+    def make(self) -> Sink:
+        return FaultyMemorySink(self._store, self._fault)
+
+    def documents(self, target: str) -> Mapping[str, Document]:
+        return {
+            id_: document for (place, id_), document in self._store.documents.items()
+            if place == target
+        }  # fmt: skip
+
+
+class FaultyMemorySink(MemorySink):
+    """A good sink behind a fault."""
+
+    def __init__(self, store: MemoryStore, fault: MemoryFault) -> None:
+        super().__init__(store)
+        self._faulty_store = store
+        self._fault = fault
+
+    def write(self, mutations: Sequence[Mutation]) -> Sequence[Rejected]:
+        return self._fault(self._faulty_store, mutations)
+
+
+def no_fault(store: MemoryStore, mutations: Sequence[Mutation]) -> Sequence[Rejected]:
+    return MemorySink(store).write(mutations)
+
+
+def compares_no_versions(store: MemoryStore, mutations: Sequence[Mutation]) -> Sequence[Rejected]:
+    store.versions.update(dict.fromkeys(store.versions, 0))
+    store.truncated.clear()
+    return MemorySink(store).write(mutations)
+
+
+def forgets_deleted(store: MemoryStore, mutations: Sequence[Mutation]) -> Sequence[Rejected]:
+    rejected = MemorySink(store).write(mutations)
+    for place in store.versions.keys() - store.documents.keys():
+        del store.versions[place]
+    return rejected
+
+
+def forgets_emptied(store: MemoryStore, mutations: Sequence[Mutation]) -> Sequence[Rejected]:
+    rejected = MemorySink(store).write(mutations)
+    store.truncated.clear()
+    for place in store.versions.keys() - store.documents.keys():
+        del store.versions[place]
+    return rejected
+
+
+def empties_what_is_newer(store: MemoryStore, mutations: Sequence[Mutation]) -> Sequence[Rejected]:
+    rejected: list[Rejected] = []
+    for mutation in mutations:
+        if isinstance(mutation.action, Truncate):
+            store.documents.clear()
+        rejected += MemorySink(store).write([mutation])
+    return rejected
+
+
+def keeps_the_deleted(store: MemoryStore, mutations: Sequence[Mutation]) -> Sequence[Rejected]:
+    return MemorySink(store).write([one for one in mutations if not isinstance(one.action, Delete)])
+
+
+def replaces_the_rest(store: MemoryStore, mutations: Sequence[Mutation]) -> Sequence[Rejected]:
+    return MemorySink(store).write([_with(one, Upsert) for one in mutations])
+
+
+def forgets_patches(store: MemoryStore, mutations: Sequence[Mutation]) -> Sequence[Rejected]:
+    return MemorySink(store).write([one for one in mutations if not isinstance(one.action, Patch)])
+
+
+def turns_around(store: MemoryStore, mutations: Sequence[Mutation]) -> Sequence[Rejected]:
+    return MemorySink(store).write(mutations[::-1])
+
+
+ANY_ORDER = "test_any_order_and_repetition_comes_to_the_same"
+ANY_REPLAY = "test_any_replay_comes_to_the_same"
+
+
+def run_in_memory(claim: str, fault: MemoryFault) -> None:
+    getattr(SinkContract(), claim)(store=MemoryHarness(fault))
+
+
+@pytest.mark.parametrize("claim", [ANY_ORDER, ANY_REPLAY])
+def test_a_good_sink_keeps_the_random_claims(claim: str) -> None:
+    run_in_memory(claim, no_fault)
+
+
+@pytest.mark.parametrize(
+    ("claim", "fault"),
+    [
+        (ANY_ORDER, compares_no_versions),
+        (ANY_ORDER, forgets_deleted),
+        (ANY_ORDER, forgets_emptied),
+        (ANY_ORDER, empties_what_is_newer),
+        (ANY_ORDER, keeps_the_deleted),
+        # Replays end where the log ends, but begin with patches of what is deleted by then.
+        (ANY_REPLAY, compares_no_versions),
+        (ANY_REPLAY, forgets_deleted),
+        (ANY_REPLAY, replaces_the_rest),
+        (ANY_REPLAY, forgets_patches),
+        (ANY_REPLAY, turns_around),
+    ],
+)
+def test_random_histories_find_a_fault(claim: str, fault: MemoryFault) -> None:
+    with pytest.raises(AssertionError):
+        run_in_memory(claim, fault)
