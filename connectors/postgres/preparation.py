@@ -16,7 +16,15 @@ from connectors.postgres.connection import translated
 from connectors.postgres.names import made_by
 from connectors.postgres.publications import ensure_publication, unpublished
 from connectors.postgres.replication import ReplicationConnection, System
-from connectors.postgres.resume import Origin, Resume, own_parts, resume_of, table_part, tables_done
+from connectors.postgres.resume import (
+    Origin,
+    Resume,
+    own_parts,
+    part_name,
+    resume_of,
+    table_part,
+    tables_done,
+)
 from connectors.postgres.slots import (
     SlotState,
     read_slot,
@@ -122,6 +130,9 @@ def plan_stream(
         checkpoint = None
         slot = _slot_to_begin_with(connection, slot, config, names)
     done = tables_done(checkpoint)
+    here = {(table.qualified_name, table.oid) for table in tables}
+    # From now on changes of these pass by unseen: if they are captured again, they are read again.
+    parts.update((part_name(name), None) for name, oid in done if (name, oid) not in here)
     _require_published(connection, names, [t for t in tables if (t.qualified_name, t.oid) in done])
     ensure_publication(
         connection,

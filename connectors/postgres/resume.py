@@ -74,13 +74,18 @@ def resume_of(checkpoint: Checkpoint | None) -> Resume | None:
     return Resume(stage, origin, StreamPosition.of(content))
 
 
+def part_name(table: str) -> str:
+    """The name of the part about a table, by its qualified name."""
+    return _TABLE + table
+
+
 def table_part(table: CapturedTable, rows: int | None) -> tuple[str, bytes]:
     """Name and content of the part that says that a table's rows are in the log.
 
     `rows` None: they were not wanted, only its changes.
     """
     content = {"oid": table.oid, "rows": rows}
-    return _TABLE + table.qualified_name, encode_part(content)
+    return part_name(table.qualified_name), encode_part(content)
 
 
 def tables_done(checkpoint: Checkpoint | None) -> dict[tuple[str, int], int]:

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import psycopg
 import pytest
@@ -245,6 +245,36 @@ def test_table_that_came_later_is_read_at_the_next_start(
 
     assert capture.state()["public.b"] == {(7,): (7,), (8,): (8,)}
     assert capture.state()["public.a"] == {(1,): (1,), (2,): (2,)}
+
+
+@pytest.mark.parametrize("other", [{"tables": ["public.a"]}, {"exclude_tables": ["public.b"]}])
+def test_table_that_was_not_captured_for_a_while_is_read_again(
+    postgres_database: PostgresDatabase, tmp_path: Path, other: dict[str, Any]
+) -> None:
+    """Its changes of that time are in no record: only its rows can make up for them."""
+    postgres_database.execute(
+        "CREATE TABLE a (id int PRIMARY KEY)",
+        "CREATE TABLE b (id int PRIMARY KEY)",
+        "INSERT INTO b VALUES (1)",
+    )
+    capture = Capture(postgres_database.url, tmp_path).start()
+    capture.until_current()
+    usual = capture.config
+    capture.config = usual.model_copy(update=other)
+    capture.restart()
+    postgres_database.execute("INSERT INTO b VALUES (2)", "INSERT INTO a VALUES (3)")
+    capture.until_current()
+    assert capture.state() == {"public.a": {(3,): (3,)}, "public.b": {(1,): (1,)}}
+
+    capture.config = usual
+    capture.restart()
+    capture.until_current()
+    postgres_database.execute("INSERT INTO b VALUES (4)")
+    capture.until_current()
+    capture.close()
+
+    assert capture.state()["public.b"] == {(n,): (n,) for n in (1, 2, 4)}
+    assert capture.state()["public.a"] == {(3,): (3,)}
 
 
 def test_view_of_a_later_table_waits_for_transactions_that_began_before(
