@@ -157,7 +157,15 @@ class Assembler:
 
     def _on_keepalive(self, message: Keepalive) -> None:
         self.reply_requested |= message.reply_requested
-        if self._begin is None and self._repeated is None and message.wal_end > self._lsn:
+        if self._repeated is not None:
+            # The server says where it is once it has sent everything that was committed before.
+            if message.wal_end > self._repeated.commit_lsn:
+                raise PositionLost(
+                    f"the log holds a part of transaction {self._repeated.xid}, committed at "
+                    f"{self._repeated.commit_lsn}, but the server passed {Lsn(message.wal_end)} "
+                    "without it"
+                )
+        elif self._begin is None and message.wal_end > self._lsn:
             self._lsn = Lsn(message.wal_end)
 
     def _on_begin(self, message: Begin) -> None:

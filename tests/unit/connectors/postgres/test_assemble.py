@@ -191,9 +191,19 @@ def test_keepalive_before_the_started_transaction_moves_nothing() -> None:
     stored = StreamPosition(Lsn(100), None, Started(7, Lsn(200), 2))
     assembler = Assembler(stored, resolve)
 
-    assembler.feed([keepalive(900)])
+    assembler.feed([keepalive(200)])
 
     assert stored == assembler.position
+
+
+def test_started_transaction_that_does_not_come_is_a_lost_position() -> None:
+    """A server that sends others, or nothing, past its commit will never send it."""
+    position = StreamPosition(Lsn(230), Lsn(210), Started(8, Lsn(300), 1))
+    assembler = Assembler(position, resolve)
+    assert assembler.feed([keepalive(300)]) == []
+
+    with pytest.raises(PositionLost, match="transaction 8, committed at 0/12C"):
+        assembler.feed([keepalive(301)])
 
 
 def test_origin_belongs_to_its_transaction() -> None:
