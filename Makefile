@@ -24,7 +24,8 @@ $(READY): pyproject.toml setup.py
 	@echo "Setting up $(VENV) with $$($(PYTHON) --version): downloads Python packages, needs no root."
 	@$(PYTHON) -m venv $(VENV) || { echo "This Python cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
 	@$(RUN) -m pip install --quiet --upgrade pip
-	@CDC_BUILD=pure $(RUN) -m pip install --quiet --editable '.[dev]'
+	@# setuptools warns of every editable installation; nothing else is said by a build that works.
+	@CDC_BUILD=pure PYTHONWARNINGS=ignore $(RUN) -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
 .PHONY: install
