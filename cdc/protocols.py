@@ -271,7 +271,10 @@ class LogReader(Protocol):
         ...
 
     def ends(self) -> Mapping[Partition, int]:
-        """The offset behind the last committed record of every partition read, now."""
+        """The offset behind the last committed record of every partition read, now, or later.
+
+        Never before a record whose commit has returned; what is not committed may be counted.
+        """
         ...
 
     def positions(self) -> Mapping[Partition, int]:

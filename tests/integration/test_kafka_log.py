@@ -325,6 +325,64 @@ def test_an_offset_that_retention_took_is_a_lost_position(
     writer.close()
 
 
+def test_the_ends_hold_what_was_just_committed(
+    kafka_server: KafkaServer, pipeline: str, topic: Topic
+) -> None:
+    """A commit returns before every partition shows it: who asks then must not see an older end."""
+    log = log_on(kafka_server, pipeline, topics={"partitions": 12})
+    writer = log.writer("shop")
+    writer.open()
+    reader = log.reader([topic.name], "sink")
+    short: list[int] = []
+
+    for round_ in range(60):
+        before = sum(reader.ends().values())
+        records = [record(topic, number, b"%d" % number) for number in range(200)]
+        write(writer, records, PATIENCE_S)
+        if sum(reader.ends().values()) < before + len(records):
+            short.append(round_)
+    reader.close()
+    writer.close()
+
+    assert short == []
+
+
+def test_a_partition_that_has_only_what_was_discarded_is_passed(
+    kafka_server: KafkaServer, pipeline: str, topic: Topic
+) -> None:
+    """A writer that died has left records and a marker there, and no reader gets one of them."""
+    log = log_on(kafka_server, pipeline, topics={"partitions": 2})
+    writer = log.writer("shop")
+    writer.open()
+    discarded = [record(topic, number) for number in range(2)]
+    for number, one in enumerate(discarded):
+        one.partition = number
+    append(writer, discarded, PATIENCE_S)
+    until(lambda: _high_watermark(kafka_server, topic.name, 1) > 0, PATIENCE_S, "they arrive")
+    writer.close()
+    writer = log.writer("shop")
+    writer.open()
+    kept = record(topic, 7)
+    kept.partition = 0
+    write(writer, [kept], PATIENCE_S)
+    reader = log.reader([topic.name], "sink")
+
+    def passed() -> bool:
+        reader.commit(reader.poll(10, 0.2))
+        return reader.positions() == reader.ends()
+
+    until(passed, PATIENCE_S, "positions = ends")
+    assert len(reader.ends()) == 2
+    reader.close()
+    writer.close()
+
+
+def _high_watermark(server: KafkaServer, topic: str, partition: int) -> int:
+    properties = {"bootstrap.servers": server.bootstrap_servers, "group.id": "judge"}
+    with closing(Consumer({**properties, "isolation.level": "read_uncommitted"})) as consumer:
+        return int(consumer.get_watermark_offsets(TopicPartition(topic, partition), 10.0)[1])
+
+
 def test_records_of_partitions_that_went_to_another_member_are_not_committed(
     kafka_server: KafkaServer, pipeline: str, topic: Topic
 ) -> None:

@@ -22,6 +22,7 @@ from cdc.logs.kafka import codes
 from cdc.logs.kafka.client import REQUEST_S, Clients, left_s
 from cdc.logs.kafka.config import Config
 from cdc.logs.kafka.failures import Reasons, kafka_error
+from cdc.logs.kafka.messages import stored_of
 from cdc.logs.kafka.topics import Topics
 from cdc.protocols import Partition, SeekTo
 
@@ -116,8 +117,12 @@ class KafkaReader:
                 self._serve(1, _PAUSE_STEP_S)
 
     def ends(self) -> Mapping[Partition, int]:
-        """Of all partitions of the topics, also those that other members read."""
-        return self._topics.offsets(self._places(), codes.LATEST)
+        """Of all partitions of the topics, also those that other members read.
+
+        With what is not committed yet: a commit returns before every partition shows it, and who
+        waits for what it knows to be committed must not stop short of it.
+        """
+        return self._topics.offsets(self._places(), codes.LATEST, committed=False)
 
     def positions(self) -> Mapping[Partition, int]:
         """Of all partitions of the topics; where nothing is committed, where the topic begins."""
@@ -131,7 +136,10 @@ class KafkaReader:
                         place = Partition(answer.topic, answer.partition)
                         found[place] = self._behind_markers(place, answer.offset)
         missing = [place for place in places if place not in found]
-        return {**found, **self._topics.offsets(missing, codes.EARLIEST)}
+        starts = self._topics.offsets(missing, codes.EARLIEST)
+        # Where nothing is committed because nothing is to be read: markers, discarded records.
+        starts.update((one, self._read_to[one]) for one in missing if self._is_void(one))
+        return {**found, **starts}
 
     def seek(self, where: SeekTo) -> None:
         """Partitions that appear later are read from their beginning."""
@@ -212,18 +220,7 @@ class KafkaReader:
             return
         self._reasons.clear()
         self._next[place] = offset + 1
-        key, value = message.key(), message.value()
-        _, timestamp_ms = message.timestamp()
-        self._stash.append(
-            Stored(
-                *place,
-                offset,
-                key if isinstance(key, bytes) else None,
-                value if isinstance(value, bytes) else None,
-                _headers(message),
-                timestamp_ms * 1000,
-            )
-        )
+        self._stash.append(stored_of(message, place, offset))
 
     def _at_end(self, place: Partition, end: int) -> None:
         """All records of a partition were read. Behind the last one are transactions' markers.
@@ -231,11 +228,16 @@ class KafkaReader:
         What is committed must pass them too, or the group never reaches the partition's end.
         """
         self._read_to[place] = end
-        done = self._done.get(place)
+        done = 0 if self._is_void(place) else self._done.get(place)
         if self._in_group and done is not None and done == self._next.get(place, done) < end:
             # Not worth a wait: if this is lost, `positions` knows all the same.
             self._consumer.commit(offsets=[_at(place, end)], asynchronous=True)
             self._done[place] = self._next[place] = end
+
+    def _is_void(self, place: Partition) -> bool:
+        """Whether a partition was read from its beginning to its end without a record."""
+        known = place in self._next or place in self._done or place in self._sought
+        return place in self._read_to and not known and not self._from_beginning
 
     def _behind_markers(self, place: Partition, offset: int) -> int:
         """A committed offset, or the partition's end when only markers are between."""
@@ -386,14 +388,3 @@ def _at(place: Partition, offset: int | None = None) -> TopicPartition:
     if offset is None:
         return TopicPartition(place.topic, place.number)
     return TopicPartition(place.topic, place.number, offset)
-
-
-def _headers(message: Message) -> tuple[tuple[str, bytes], ...]:
-    found = message.headers()
-    if not found:
-        return ()
-    pairs = found.items() if isinstance(found, dict) else found
-    return tuple(
-        (name, value if isinstance(value, bytes) else (value or "").encode())
-        for name, value in pairs
-    )
