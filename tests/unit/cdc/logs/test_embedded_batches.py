@@ -1,5 +1,8 @@
 """The stored form of batches."""
 
+import struct
+import zlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,3 +63,15 @@ def test_a_header_that_ends_early_is_noticed() -> None:
     for length in range(1, len(stored)):
         with pytest.raises(DecodeError):
             batches.decode_headers(stored[:length])
+
+
+def test_no_headers_take_no_room() -> None:
+    assert batches.encode_headers([]) is None
+
+
+def test_lengths_that_do_not_fill_the_batch_are_noticed() -> None:
+    body = struct.pack("<4I", 1, 1, batches.NONE, batches.NONE) + b"key"
+    head = struct.pack("<BBHII", batches.FORM, 0, 0, 1, zlib.crc32(body))
+
+    with pytest.raises(DecodeError, match="wrong length"):
+        batches.decode(head + body)
