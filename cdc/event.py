@@ -34,6 +34,7 @@ class Unchanged:
 
 UNCHANGED: Final = Unchanged()
 
+
 class RowLayout:
     """How the columns of a RawRow are decoded; one object per table version.
 
