@@ -31,10 +31,13 @@ class RowReader:
         if not isinstance(content, dict):
             raise DecodeError(f"{where}: a row is not an object", kind="record")
         values: list[object] = []
+        # What stands for a value that was not sent need not be one of its type.
+        stand_ins = unchanged | nulls
         try:
             for name, read in zip(self.names, self.readers, strict=True):
                 value = content[name]
-                values.append(value if value is None or read is None else read(value))
+                plain = value is None or read is None or (stand_ins >> len(values)) & 1
+                values.append(value if plain or read is None else read(value))
         except KeyError as error:
             raise DecodeError(f"{where}: column {error} is missing", kind="record") from error
         except (ValueError, TypeError) as error:
