@@ -16,7 +16,10 @@ from setuptools.errors import BaseError
 HOT_MODULES = [
     "cdc.event",
     "cdc.serializers.debezium_json",
-    "connectors.postgres.copy_text",
+    "cdc.serializers.json_numbers",
+    "cdc.serializers.json_rows",
+    "cdc.serializers.json_text",
+    "cdc.serializers.json_time",
     "connectors.postgres.pgoutput",
     "connectors.postgres.values",
     "connectors.postgres.copy_text",

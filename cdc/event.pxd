@@ -1,6 +1,6 @@
 cdef class RowLayout:
     cdef readonly tuple decoders
-    cdef readonly tuple canonical
+    cdef readonly tuple forms
 
 cdef class RawRow:
     cdef readonly RowLayout layout

@@ -35,21 +35,41 @@ class Unchanged:
 UNCHANGED: Final = Unchanged()
 
 
+FORM_OPAQUE: Final = 0
+FORM_INTEGER: Final = 1
+FORM_TEXT: Final = 2
+FORM_UUID: Final = 3
+FORM_BOOLEAN: Final = 4
+FORM_FLOAT: Final = 5
+FORM_NUMERIC: Final = 6
+FORM_DATE: Final = 7
+FORM_TIME: Final = 8
+FORM_TIMESTAMP: Final = 9
+FORM_TIMESTAMP_UTC: Final = 10
+"""What the bytes of a column are, so that an encoder may turn them into its own text directly.
+
+OPAQUE: only the decoder can tell. Then in order: decimal digits; the characters of a string in
+UTF-8; a UUID in lower case; `t` or `f`; the shortest text that gives the floating-point number
+back; digits with a point; `YYYY-MM-DD`; `HH:MM:SS.ffffff`; both with a space between; the same with
+the offset `+00`. A form is what is usual: an encoder checks every value, and takes the decoder for
+all others, for example infinities.
+"""
+
+
 class RowLayout:
     """How the columns of a RawRow are decoded; one object per table version.
 
-    `decoders[i]` turns the bytes of column i, as sent, into its logical value. `canonical[i]` says
-    that those bytes are the value's own text in UTF-8 (decimal digits of an integer, the characters
-    of a string), so that an encoder may copy them after validating them.
+    `decoders[i]` turns the bytes of column i, as sent, into its logical value. `forms[i]` is a FORM
+    constant.
     """
 
-    __slots__ = ("canonical", "decoders")
+    __slots__ = ("decoders", "forms")
 
     def __init__(
-        self, decoders: tuple[Callable[[bytes], object], ...], canonical: tuple[bool, ...]
+        self, decoders: tuple[Callable[[bytes], object], ...], forms: tuple[int, ...]
     ) -> None:
         self.decoders = decoders
-        self.canonical = canonical
+        self.forms = forms
 
 
 class RawRow:

@@ -1,26 +1,13 @@
 cimport cython
 from cdc.event cimport ChangeEvent, RawRow, RowLayout, Topic, Transaction
-
-
-cdef class ColumnPlan:
-    cdef bytes fragment
-    cdef bytes quoted
-    cdef int copy
-    cdef object write
-    cdef bytes null
-    cdef bint null_lost
-    cdef bytes fallback
-    cdef bytes unavailable
+from cdc.serializers.json_rows cimport RowPlan, RowWriter
 
 
 cdef class TablePlan:
     cdef object content
     cdef Topic topic
     cdef bytes mark
-    cdef list columns
-    cdef list key
-    cdef bytes key_end
-    cdef tuple key_places
+    cdef RowPlan rows
     cdef bytes start
     cdef bytes value_end
     cdef object transaction
@@ -30,13 +17,7 @@ cdef class TablePlan:
     cdef bytes end
 
 
-cdef bytes _PLAIN
-
-cdef bint _is_plain(bytes text)
-
 cdef dict _OPS
-
-cdef bint _is_integer(bytes text)
 
 cdef bint _is_partial(object row)
 cdef bytes _mark(bytes mark, object unchanged, object nulls, object before_nulls)
@@ -53,8 +34,7 @@ cdef class DebeziumJson:
     cdef dict _plans
     cdef object _table
     cdef TablePlan _plan
-    cdef object _unchanged
-    cdef object _nulls
+    cdef RowWriter _rows
 
     @cython.locals(records=list, plan=TablePlan, event=ChangeEvent, clock=bytes)
     cpdef list encode(self, object events)
@@ -64,10 +44,10 @@ cdef class DebeziumJson:
     @cython.locals(transaction=Transaction, prior=bytes, xid=bytes, origin=bytes, origin_lsn=bytes, marker=bytes)
     cdef object _begin(self, TablePlan plan, ChangeEvent event, object now_us)
 
-    @cython.locals(out=list, mark=bytes, headers=tuple)
+    @cython.locals(out=list, mark=bytes, headers=tuple, rows=RowWriter)
     cdef object _change(self, TablePlan plan, ChangeEvent event, bytes clock, list records)
 
-    @cython.locals(out=list, mark=bytes)
+    @cython.locals(out=list, mark=bytes, rows=RowWriter)
     cdef object _delete(self, TablePlan plan, ChangeEvent event, object before, bytes clock, tuple headers, list records)
 
     @cython.locals(out=list)
@@ -76,10 +56,4 @@ cdef class DebeziumJson:
     @cython.locals(position=bytes)
     cdef object _finish(self, TablePlan plan, ChangeEvent event, str op, bytes clock, list out)
 
-    @cython.locals(raw_row=RawRow, column=ColumnPlan, index=cython.Py_ssize_t)
-    cdef object _row(self, TablePlan plan, object row, list out, bint old)
-
     cdef object _key(self, TablePlan plan, object row, object other)
-
-    @cython.locals(out=list, column=ColumnPlan, raw_row=RawRow, place=cython.Py_ssize_t, index=cython.Py_ssize_t)
-    cdef object _key_if_known(self, TablePlan plan, object row)

@@ -13,66 +13,34 @@ from cdc.event import EVERY_PARTITION, UNCHANGED, ChangeEvent, RawRow, Record, R
 from cdc.protocols import Schemas
 from cdc.schema import TableSchema
 from cdc.serializers.debezium_decode import Decoder
-from cdc.serializers.debezium_plan import (
-    COPY_INTEGER,
-    COPY_TEXT,
-    ColumnContent,
-    PlanContent,
-    context_headers,
-    plan_content,
-)  # fmt: skip
+from cdc.serializers.debezium_plan import PlanContent, context_headers, plan_content
 from cdc.serializers.envelope import SourceIdentity
+from cdc.serializers.json_rows import RowPlan, RowWriter
 from cdc.serializers.json_values import quote
 from cdc.serializers.options import Options
 
-# Turns everything that cannot stand between quotes as it is into `?`: control characters, quote,
-# backslash and all bytes of characters beyond ASCII.
-_PLAIN: Final = bytes(63 if n < 32 or n in {34, 92} or n > 127 else n for n in range(256))
-_ZERO: Final = 48
 _OPS: Final = {"r": b"r", "c": b"c", "u": b"u", "d": b"d", "t": b"t"}
-
-
-class ColumnPlan:
-    """How one column is written; `fragment` is what stands in front of its value."""
-
-    __slots__ = (
-        "copy",
-        "fallback",
-        "fragment",
-        "null",
-        "null_lost",
-        "quoted",
-        "unavailable",
-        "write",
-    )
-
-    def __init__(self, content: ColumnContent, opening: bytes) -> None:
-        self.fragment = opening + content.name + b":"
-        self.quoted = self.fragment + b'"'
-        self.copy = content.copy
-        self.write = content.write
-        self.null = content.null
-        self.null_lost = content.null_lost
-        self.fallback = content.fallback
-        self.unavailable = content.unavailable
 
 
 class TablePlan:
     """Everything about one table structure that its records share."""
 
     __slots__ = (
-        "columns", "content", "end", "head", "key", "key_end", "key_places", "mark", "middle",
-        "snapshot", "start", "topic", "transaction", "value_end",
+        "content", "end", "head", "mark", "middle", "rows", "snapshot", "start", "topic",
+        "transaction", "value_end",
     )  # fmt: skip
 
     def __init__(self, content: PlanContent) -> None:
         self.content = content
         self.topic = content.topic
         self.mark = b"." + content.table.id.encode()
-        self.columns = _column_plans(content.columns, b"{")
-        self.key = _column_plans(content.key_columns, content.key_start + b"{")
-        self.key_places = content.table.key
-        self.key_end = b"}" + content.key_end
+        self.rows = RowPlan(
+            content.columns,
+            list(zip(content.table.key, content.key_columns, strict=True)),
+            content.key_start,
+            content.key_end,
+            content.where,
+        )
         self.start = content.value_start + b'{"before":'
         self.value_end = content.value_end
         self.transaction: object = self
@@ -80,22 +48,6 @@ class TablePlan:
         self.head = b""
         self.middle = b""
         self.end = b""
-
-
-def _column_plans(columns: list[ColumnContent], opening: bytes) -> list[ColumnPlan]:
-    return [ColumnPlan(each, b"," if index else opening) for index, each in enumerate(columns)]
-
-
-def _is_plain(text: bytes) -> bool:
-    """Whether the bytes are a JSON string when quotes are put around them."""
-    return text.translate(_PLAIN) == text
-
-
-def _is_integer(text: bytes) -> bool:
-    """Whether the bytes are an integer's one canonical text."""
-    if text.isdigit():
-        return text[0] != _ZERO or len(text) == 1
-    return text[:1] == b"-" and text[1:].isdigit() and text[1] != _ZERO
 
 
 class DebeziumJson:
@@ -106,8 +58,8 @@ class DebeziumJson:
     """
 
     __slots__ = (
-        "_clock_us", "_compacts", "_decoder", "_headers", "_identity", "_nulls", "_options",
-        "_plan", "_plans", "_schemas_topic", "_table", "_unchanged",
+        "_clock_us", "_compacts", "_decoder", "_headers", "_identity", "_options", "_plan",
+        "_plans", "_rows", "_schemas_topic", "_table",
     )  # fmt: skip
 
     def __init__(
@@ -130,8 +82,7 @@ class DebeziumJson:
         self._plans: dict[str, TablePlan] = {}
         self._table: TableSchema | None = None
         self._plan: TablePlan | None = None
-        self._unchanged = 0
-        self._nulls = 0
+        self._rows = RowWriter()
 
     def encode(self, events: Sequence[ChangeEvent]) -> list[Record]:
         """Records in order, with sequence 0, and the structures they need in front of them.
@@ -212,7 +163,7 @@ class DebeziumJson:
         headers: tuple[tuple[str, bytes], ...] = ()
         op = event.op
         if before is not None and op == "u":
-            old_key = self._key_if_known(plan, before)
+            old_key = self._rows.key(plan.rows, before)
             if old_key is not None and old_key != key:
                 new_text = plan.content.key_header(after, before)
                 old_text = plan.content.key_header(before, None)
@@ -225,18 +176,19 @@ class DebeziumJson:
             elif _is_partial(before):
                 # The header tells only of `after` which values are real, so nothing is said.
                 before = None
+        rows = self._rows
         out = [plan.start]
         before_nulls = 0
         if before is None or op != "u":
             out.append(b"null")
         else:
-            self._row(plan, before, out, True)  # noqa: FBT003
-            before_nulls = self._nulls
+            rows.row(plan.rows, before, True, out)  # noqa: FBT003
+            before_nulls = rows.nulls
         out.append(b',"after":')
-        self._row(plan, after, out, False)  # noqa: FBT003
+        rows.row(plan.rows, after, False, out)  # noqa: FBT003
         mark = plan.mark
-        if self._unchanged or self._nulls or before_nulls:
-            mark = _mark(mark, self._unchanged, self._nulls, before_nulls)
+        if rows.unchanged or rows.nulls or before_nulls:
+            mark = _mark(mark, rows.unchanged, rows.nulls, before_nulls)
         self._finish(plan, event, op, clock, out)
         records.append(Record(plan.topic, key, b"".join(out), mark, headers + self._headers))
 
@@ -253,11 +205,12 @@ class DebeziumJson:
         if before is None:
             raise SchemaError(f"a delete in {plan.content.where} came without its old row")
         key = self._key(plan, before, None)
+        rows = self._rows
         out = [plan.start]
-        self._row(plan, before, out, True)  # noqa: FBT003
+        rows.row(plan.rows, before, True, out)  # noqa: FBT003
         mark = plan.mark
-        if self._unchanged or self._nulls:
-            mark = _mark(mark, self._unchanged, self._nulls, 0)
+        if rows.unchanged or rows.nulls:
+            mark = _mark(mark, rows.unchanged, rows.nulls, 0)
         out.append(b',"after":null')
         self._finish(plan, event, "d", clock, out)
         headers += self._headers
@@ -289,65 +242,20 @@ class DebeziumJson:
         out.append(clock)
         out.append(plan.value_end)
 
-    def _row(self, plan: TablePlan, row: Row, out: list[bytes], old: bool) -> None:  # noqa: FBT001
-        """Append a row; leaves in _unchanged and _nulls what its text does not tell.
-
-        `old`: values that were not sent are stand-ins as in a delete, not placeholders.
-        """
-        unchanged = 0
-        nulls = 0
-        raw_row = row if isinstance(row, RawRow) else None
-        values = row if raw_row is None else raw_row.raw
-        if len(values) != len(plan.columns):
-            raise SchemaError(f"a row of {plan.content.where} does not fit its structure")
-        for index, column in enumerate(plan.columns):
-            value = values[index]
-            if value is None:
-                out.append(column.fragment)
-                out.append(column.null)
-                if column.null_lost:
-                    nulls |= 1 << index
-            elif value is UNCHANGED:
-                out.append(column.fragment)
-                out.append(column.fallback if old else column.unavailable)
-                unchanged |= 1 << index
-            elif raw_row is None:
-                out.append(column.fragment)
-                out.append(column.write(value))
-            elif (
-                column.copy == COPY_TEXT and raw_row.layout.canonical[index] and _is_plain(value)  # type: ignore[arg-type]
-            ):
-                out.append(column.quoted)
-                out.append(value)  # type: ignore[arg-type]
-                out.append(b'"')
-            elif (
-                column.copy == COPY_INTEGER
-                and raw_row.layout.canonical[index]
-                and _is_integer(value)  # type: ignore[arg-type]
-            ):
-                out.append(column.fragment)
-                out.append(value)  # type: ignore[arg-type]
-            else:
-                out.append(column.fragment)
-                out.append(column.write(raw_row.layout.decoders[index](value)))  # type: ignore[arg-type]
-        out.append(b"}")
-        self._unchanged = unchanged
-        self._nulls = nulls
-
     def _key(self, plan: TablePlan, row: Row, other: Row | None) -> bytes | None:
         """The record's key; None when the table has none.
 
         A key value that the new row lacks (it is large and did not change) is in the old one.
         Raises SchemaError when a part of the key was not sent at all.
         """
-        if not plan.key:
+        if not plan.rows.key:
             return None
-        key = self._key_if_known(plan, row)
+        key = self._rows.key(plan.rows, row)
         if key is not None:
             return key
         filled = plan.content.filled_key(row, other)
         if filled is not None:
-            key = self._key_if_known(plan, filled)
+            key = self._rows.key(plan.rows, filled)
         if key is None:
             raise SchemaError(
                 f"the key of a change of {plan.content.where} was not sent by the database",
@@ -355,33 +263,6 @@ class DebeziumJson:
                 "IDENTITY FULL (or USING INDEX an index on the key).",
             )
         return key
-
-    def _key_if_known(self, plan: TablePlan, row: Row) -> bytes | None:
-        """The key of a row, None without a key or when a part of it was not sent."""
-        if not plan.key:
-            return None
-        out: list[bytes] = []
-        raw_row = row if isinstance(row, RawRow) else None
-        for place, column in enumerate(plan.key):
-            index = plan.key_places[place]
-            value = row[index] if raw_row is None else raw_row.raw[index]
-            if value is UNCHANGED:
-                return None
-            out.append(column.fragment)
-            if value is None:
-                out.append(column.null)
-            elif raw_row is None:
-                out.append(column.write(value))
-            elif (
-                column.copy == COPY_INTEGER
-                and raw_row.layout.canonical[index]
-                and _is_integer(value)  # type: ignore[arg-type]
-            ):
-                out.append(value)  # type: ignore[arg-type]
-            else:
-                out.append(column.write(raw_row.layout.decoders[index](value)))  # type: ignore[arg-type]
-        out.append(plan.key_end)
-        return b"".join(out)
 
 
 def _is_partial(row: Row) -> bool:

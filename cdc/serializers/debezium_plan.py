@@ -20,24 +20,23 @@ from cdc.serializers.envelope import (
     truncate_key_schema,
 )
 from cdc.serializers.json_values import header_text, quote, schema_text, writer
+from cdc.serializers.json_ways import way_of
 from cdc.serializers.mapping import Mapping
 from cdc.serializers.options import Options
-
-COPY_INTEGER = 1
-COPY_TEXT = 2
-"""How the bytes of a canonical column may be copied; 0: not at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnContent:
     """One column: its quoted name, the writer of its values, and the JSON of what is missing.
 
+    `way` and `parameter` say how the text of a value becomes JSON without decoding it.
     `null_lost` says that NULL is written as the column's default. `fallback` stands for a value
     that was not sent in an old row, `unavailable` for one that did not change.
     """
 
     name: bytes
-    copy: int
+    way: int
+    parameter: int
     write: Callable[[object], bytes]
     null: bytes
     null_lost: bool
@@ -181,14 +180,11 @@ def _column(
     if stand_in is not None:
         fallback = quote(stand_in)
     where = f"column {column.name!r} of table {table.qualified_name}"
-    copy = 0
-    if how.write is None and schema.type in {"int8", "int16", "int32", "int64"}:
-        copy = COPY_INTEGER
-    elif how.write is None and schema.type == "string":
-        copy = COPY_TEXT
+    way, parameter = way_of(column.type, how)
     return ColumnContent(
         name=quote(column.name),
-        copy=copy,
+        way=way,
+        parameter=parameter,
         write=_value_writer(where, column, how, write_json, options),
         null=null,
         null_lost=null_lost,

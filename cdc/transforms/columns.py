@@ -13,7 +13,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cdc.errors import ConfigError
-from cdc.event import UNCHANGED, ChangeEvent, RawRow, Row, RowLayout
+from cdc.event import FORM_TEXT, UNCHANGED, ChangeEvent, RawRow, Row, RowLayout
 from cdc.protocols import Finding
 from cdc.schema import (
     NO_DEFAULT,
@@ -292,7 +292,7 @@ class _Change:
                     for kept in self._kept
                 ),
                 tuple(
-                    layout.canonical[kept.index] if kept.change is None else True
+                    layout.forms[kept.index] if kept.change is None else FORM_TEXT
                     for kept in self._kept
                 ),
             )

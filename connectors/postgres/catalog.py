@@ -14,7 +14,7 @@ import psycopg
 from cdc.errors import SchemaError
 from cdc.event import RowLayout
 from cdc.schema import NO_DEFAULT, Column, LogicalType, String, TableSchema
-from connectors.postgres.decoders import canonical, decoder
+from connectors.postgres.decoders import decoder, form
 from connectors.postgres.defaults import Expression, defaults_of
 from connectors.postgres.keys import NO_KEY, Index, choose_key, read_indexes
 from connectors.postgres.logical_types import Types, read_types
@@ -202,7 +202,7 @@ def _places(names: Sequence[str], columns: Sequence[Column]) -> tuple[int, ...]:
 def _layout(columns: Sequence[Column]) -> RowLayout:
     return RowLayout(
         tuple(decoder(column.type) for column in columns),
-        tuple(canonical(column.type) for column in columns),
+        tuple(form(column.type) for column in columns),
     )
 
 

@@ -9,6 +9,19 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from cdc.errors import DecodeError, SchemaError
+from cdc.event import (
+    FORM_BOOLEAN,
+    FORM_DATE,
+    FORM_FLOAT,
+    FORM_INTEGER,
+    FORM_NUMERIC,
+    FORM_OPAQUE,
+    FORM_TEXT,
+    FORM_TIME,
+    FORM_TIMESTAMP,
+    FORM_TIMESTAMP_UTC,
+    FORM_UUID,
+)
 from cdc.schema import (
     Array,
     Bits,
@@ -74,7 +87,24 @@ _DECODERS: Final[Mapping[type[LogicalType], Decoder]] = {
     Enum: values.text,
     Bits: values.bits,
 }
-_CANONICAL: Final = (Int8, Int16, Int32, Int64, UInt64, String, Uuid, Json, Enum, Bits)
+_FORMS: Final[Mapping[type[LogicalType], int]] = {
+    Boolean: FORM_BOOLEAN,
+    Int8: FORM_INTEGER,
+    Int16: FORM_INTEGER,
+    Int32: FORM_INTEGER,
+    Int64: FORM_INTEGER,
+    # Shortest since version 12, with the session's extra_float_digits.
+    Float32: FORM_FLOAT,
+    Float64: FORM_FLOAT,
+    String: FORM_TEXT,
+    Date: FORM_DATE,
+    Time: FORM_TIME,
+    Timestamp: FORM_TIMESTAMP,
+    TimestampTz: FORM_TIMESTAMP_UTC,
+    Uuid: FORM_UUID,
+    Json: FORM_TEXT,
+    Enum: FORM_TEXT,
+}
 
 
 def decoder(kind: LogicalType) -> Decoder:
@@ -98,11 +128,11 @@ def decoder(kind: LogicalType) -> Decoder:
     return chosen
 
 
-def canonical(kind: LogicalType) -> bool:
-    """Whether the bytes as sent are the value's own text, so that an encoder may copy them."""
+def form(kind: LogicalType) -> int:
+    """What the bytes as sent are, as one of the FORM constants of cdc.event."""
     if isinstance(kind, Decimal):
-        return not _is_money(kind)
-    return isinstance(kind, _CANONICAL)
+        return FORM_OPAQUE if _is_money(kind) else FORM_NUMERIC
+    return _FORMS.get(type(kind), FORM_OPAQUE)
 
 
 def _is_money(kind: Decimal) -> bool:

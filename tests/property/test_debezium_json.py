@@ -5,8 +5,18 @@ import json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cdc.event import UNCHANGED, ChangeEvent, RawRow, Record, RowLayout, Stored, Transaction
-from cdc.schema import Column, Int64, String, TableSchema
+from cdc.event import (
+    FORM_INTEGER,
+    FORM_TEXT,
+    UNCHANGED,
+    ChangeEvent,
+    RawRow,
+    Record,
+    RowLayout,
+    Stored,
+    Transaction,
+)
+from cdc.schema import Bytes, Column, Int64, String, TableSchema
 from cdc.schemas.memory import MemorySchemas
 from cdc.serializers.debezium_json import DebeziumJson
 from cdc.serializers.envelope import SourceIdentity
@@ -148,7 +158,7 @@ def test_raw_rows_give_the_bytes_of_plain_rows(content: list[tuple[int, str | No
         Column("kind", String("varchar"), nullable=False),
     )
     table = TableSchema("shop", "public", "t", columns, (0, 2))
-    layout = RowLayout((int, bytes.decode, bytes.decode), (True, True, True))
+    layout = RowLayout((int, bytes.decode, bytes.decode), (FORM_INTEGER, FORM_TEXT, FORM_TEXT))
     plain, raw = [], []
     for number, text in content:
         row = (number, text, text or "")
@@ -166,3 +176,15 @@ def test_raw_rows_give_the_bytes_of_plain_rows(content: list[tuple[int, str | No
     assert [(r.key, r.value, r.mark) for r in from_plain] == [
         (r.key, r.value, r.mark) for r in from_raw
     ]
+
+
+def test_what_stands_for_bytes_that_were_not_sent_need_not_be_hexadecimal() -> None:
+    columns = (Column("id", Int64(), nullable=False), Column("content", Bytes()))
+    table = TableSchema("shop", "public", "t", columns, (0,))
+
+    (found,) = read_back(
+        ChangeEvent("u", table, None, (1, UNCHANGED), TRANSACTION), Options(binary="hex")
+    )
+
+    assert found is not None
+    assert found.after == (1, UNCHANGED)

@@ -5,6 +5,8 @@ import pytest
 from cdc import schema
 from cdc.checkpoint import Checkpoint
 from cdc.event import (
+    FORM_INTEGER,
+    FORM_TEXT,
     UNCHANGED,
     Batch,
     ChangeEvent,
@@ -24,7 +26,7 @@ TABLE = TableSchema(
     (Column("id", schema.Int64()), Column("name", schema.String())),
     (0,),
 )
-LAYOUT = RowLayout((int, bytes.decode), (True, True))
+LAYOUT = RowLayout((int, bytes.decode), (FORM_INTEGER, FORM_TEXT))
 
 
 def test_raw_row_is_equal_to_the_tuple_of_its_values() -> None:

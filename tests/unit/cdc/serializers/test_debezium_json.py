@@ -9,6 +9,8 @@ import pytest
 from cdc.errors import SchemaError
 from cdc.event import (
     EVERY_PARTITION,
+    FORM_INTEGER,
+    FORM_TEXT,
     UNCHANGED,
     ChangeEvent,
     RawRow,
@@ -323,7 +325,8 @@ def test_text_that_cannot_be_copied_is_decoded_first(
     columns = (Column("id", Int32(), nullable=False), Column("v", kind))
     table = TableSchema("db", "public", "t", columns, (0,))
     decode = int if isinstance(kind, Int32) else bytes.decode
-    row = RawRow(RowLayout((int, decode), (True, True)), [b"1", sent])
+    form = FORM_INTEGER if isinstance(kind, Int32) else FORM_TEXT
+    row = RawRow(RowLayout((int, decode), (FORM_INTEGER, form)), [b"1", sent])
 
     (record,) = encoded(change("c", None, row, table))
 

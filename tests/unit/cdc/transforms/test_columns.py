@@ -6,7 +6,16 @@ import pytest
 from pydantic import ValidationError
 
 from cdc.errors import ConfigError
-from cdc.event import UNCHANGED, ChangeEvent, RawRow, Row, RowLayout
+from cdc.event import (
+    FORM_INTEGER,
+    FORM_OPAQUE,
+    FORM_TEXT,
+    UNCHANGED,
+    ChangeEvent,
+    RawRow,
+    Row,
+    RowLayout,
+)
 from cdc.schema import Array, Column, Float64, Int32, String, TableSchema
 from cdc.transforms.columns import Columns, Config, create
 
@@ -64,7 +73,10 @@ def test_raw_rows_are_changed_without_decoding_the_others() -> None:
     def never(text: bytes) -> object:
         raise AssertionError("decoded for nothing")
 
-    layout = RowLayout((never, bytes.decode, never, bytes.decode, never), (True,) * 4 + (False,))
+    layout = RowLayout(
+        (never, bytes.decode, never, bytes.decode, never),
+        (FORM_INTEGER, FORM_TEXT, FORM_INTEGER, FORM_TEXT, FORM_OPAQUE),
+    )
     raw = RawRow(layout, [b"1", b"a@example.org", b"123", None, UNCHANGED])
 
     transform = columns(exclude=["ssn"], mask=["name"], hash=["email"])
@@ -78,7 +90,7 @@ def test_raw_rows_are_changed_without_decoding_the_others() -> None:
     assert isinstance(after, RawRow)
     assert isinstance(rows[1].after, RawRow)
     assert after.raw == [b"1", ANN_HASH.encode(), b"*****", UNCHANGED]
-    assert after.layout.canonical == (True, True, True, False)
+    assert after.layout.forms == (FORM_INTEGER, FORM_TEXT, FORM_TEXT, FORM_OPAQUE)
     assert after[1] == ANN_HASH
     assert after.layout is rows[1].after.layout
 

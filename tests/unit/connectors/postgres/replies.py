@@ -4,7 +4,7 @@ import struct
 from functools import cache
 from pathlib import Path
 
-from cdc.event import RowLayout
+from cdc.event import FORM_TEXT, RowLayout
 from cdc.schema import Column, String, TableSchema
 from connectors.postgres.pgoutput import EPOCH_US, Relation, Table
 
@@ -26,7 +26,7 @@ def table_of(relation: Relation) -> Table:
     key = tuple(place for place, column in enumerate(relation.columns) if column.in_identity)
     schema = TableSchema("d", relation.namespace, relation.name, columns, key)
     width = len(columns)
-    layout = RowLayout((bytes.decode,) * width, (True,) * width)
+    layout = RowLayout((bytes.decode,) * width, (FORM_TEXT,) * width)
     return Table(schema, layout, tuple(column.in_identity for column in relation.columns))
 
 

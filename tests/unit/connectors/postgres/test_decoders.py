@@ -3,6 +3,19 @@
 import pytest
 
 from cdc.errors import DecodeError, SchemaError
+from cdc.event import (
+    FORM_BOOLEAN,
+    FORM_DATE,
+    FORM_FLOAT,
+    FORM_INTEGER,
+    FORM_NUMERIC,
+    FORM_OPAQUE,
+    FORM_TEXT,
+    FORM_TIME,
+    FORM_TIMESTAMP,
+    FORM_TIMESTAMP_UTC,
+    FORM_UUID,
+)
 from cdc.schema import (
     Array,
     Bits,
@@ -14,14 +27,16 @@ from cdc.schema import (
     Float64,
     Int32,
     Int64,
+    Interval,
     Json,
     LogicalType,
     String,
     Time,
+    Timestamp,
     TimestampTz,
     Uuid,
 )  # fmt: skip
-from connectors.postgres.decoders import canonical, decoder
+from connectors.postgres.decoders import decoder, form
 
 ARRAYS: list[tuple[LogicalType, bytes, object]] = [
     (Int32(), b"{}", ()),
@@ -77,18 +92,22 @@ def test_decimal_with_scale_alone_is_money() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind",
-    [Int32(), Int64(), String("xml"), Decimal(), Decimal(5, 2), Uuid(), Json(), Enum(), Bits()],
-)
-def test_text_that_is_the_value_may_be_copied(kind: LogicalType) -> None:
-    assert canonical(kind)
+    ("kind", "expected"),
+    [
+        (Int32(), FORM_INTEGER), (Int64(), FORM_INTEGER), (Float64(), FORM_FLOAT),
+        (String("xml"), FORM_TEXT), (Json(), FORM_TEXT), (Enum(), FORM_TEXT), (Uuid(), FORM_UUID),
+        (Decimal(), FORM_NUMERIC), (Decimal(5, 2), FORM_NUMERIC), (Boolean(), FORM_BOOLEAN),
+        (Date(), FORM_DATE), (Time(), FORM_TIME), (Timestamp(), FORM_TIMESTAMP),
+        (TimestampTz(), FORM_TIMESTAMP_UTC),
+    ],
+)  # fmt: skip
+def test_text_of_a_type_has_a_form(kind: LogicalType, expected: int) -> None:
+    assert expected == form(kind)
 
 
-@pytest.mark.parametrize(
-    "kind", [Float64(), Boolean(), Bytes(), Date(), Time(), Decimal(None, 2), Array(Int32())]
-)
-def test_text_that_stands_for_the_value_may_not_be_copied(kind: LogicalType) -> None:
-    assert not canonical(kind)
+@pytest.mark.parametrize("kind", [Bits(), Bytes(), Interval(), Decimal(None, 2), Array(Int32())])
+def test_text_that_only_its_decoder_knows_is_opaque(kind: LogicalType) -> None:
+    assert form(kind) == FORM_OPAQUE
 
 
 def test_type_that_postgres_does_not_have_is_refused() -> None:
