@@ -23,7 +23,7 @@ from cdc.protocols import TopicInfo
 from cdc.registry import Parts, topics_of
 from cdc.state_dir import Claim
 from cdc.status import Daemon, PipelineStatus, overall
-from cdc.until_current import UntilCurrent
+from cdc.until_current import PATIENCE_S, UntilCurrent
 from cdc.version import version
 from cdc.worker import Order
 
@@ -64,6 +64,7 @@ class Supervisor:
         journal_level: str = "info",
         only: Collection[str] = (),
         until_current: bool = False,
+        patience_s: float = PATIENCE_S,
         debug: bool = False,
         rng: Random | None = None,
         make_admin: Callable[[Daemon], Admin] | None = None,
@@ -71,6 +72,7 @@ class Supervisor:
     ) -> None:
         """Nothing is started before `run`.
 
+        `patience_s` is how long `until_current` waits for a worker that makes no progress.
         `watch` is called with the status a few times a second, in the supervisor's thread.
         """
         self._config = config
@@ -79,7 +81,7 @@ class Supervisor:
         self._only = frozenset(only)
         self._watch = watch
         self._make_admin = make_admin
-        self._until = UntilCurrent() if until_current else None
+        self._until = UntilCurrent(patience_s) if until_current else None
         self._lock = threading.Lock()
         self._started_us = clock.wall_us()
         self._stop_asked = threading.Event()
@@ -210,7 +212,7 @@ class Supervisor:
     def _advance(self) -> None:
         if self._until is None or self._stop_asked.is_set():
             return
-        verdict = self._until.step(self._children)
+        verdict = self._until.step(self._children, self._clock.monotonic_s())
         if verdict is not None:
             self._problems = verdict
             self._stop_asked.set()

@@ -67,10 +67,14 @@ def snapshot(worker: WorkerStatus) -> tuple[int, int | None]:
 
 
 def worker_line(worker: WorkerStatus) -> str:
-    """One line about one worker."""
-    return f"{worker.kind} {worker.name}: {state(worker)}"
+    """One line about one worker, with the problem that it is trying to get over."""
+    problem = worker.last_error if worker.phase in {"retrying", "failed"} else None
+    why = f"; {problem.message}" if problem else ""
+    return f"{worker.kind} {worker.name}: {state(worker)}{why}"
 
 
 def state(worker: WorkerStatus) -> str:
     """Phase, work done, lag."""
+    if worker.progress is None:
+        return worker.phase
     return f"{worker.phase}, {done(worker)}, lag {lag(worker)}"

@@ -9,6 +9,7 @@ import typer
 
 from cdc.cli.terminal import DEFAULT_FILE, FAILED, ConfigFile, console, print_errors, wants_progress
 from cdc.errors import ConfigError
+from cdc.until_current import PATIENCE_S
 
 if TYPE_CHECKING:
     from cdc.config import Config
@@ -22,7 +23,7 @@ Names = Annotated[
 
 def add(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("run")(run)
+    app.command("run", short_help="Capture and deliver, until SIGTERM or Ctrl-C.")(run)
 
 
 def run(
@@ -37,6 +38,16 @@ def run(
             help="Stop when all that was committed before the start is in every sink.",
         ),
     ] = False,
+    patience_s: Annotated[
+        float,
+        typer.Option(
+            "--patience-s",
+            min=1.0,
+            metavar="SECONDS",
+            help="With --until-current: give up when a source or sink that is waited for makes no "
+            "progress for so long.",
+        ),
+    ] = PATIENCE_S,
 ) -> None:
     """Run everything in the file, until SIGTERM or Ctrl-C; a second one ends it at once.
 
@@ -65,6 +76,7 @@ def run(
             journal_level=level,
             only=only,
             until_current=until_current,
+            patience_s=patience_s,
             debug=debug,
             make_admin=lambda daemon: make_admin(read, daemon, only),
             watch=progress.show,

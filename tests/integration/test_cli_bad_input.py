@@ -67,6 +67,17 @@ def test_an_unreachable_database_is_tried_again_and_check_says_so(tmp_path: Path
     assert "Traceback" not in check.out + check.err + daemon.journal.read_text()
 
 
+def test_until_current_gives_up_on_a_worker_that_only_retries(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    folder = pipeline(tmp_path, f"postgresql://u@127.0.0.1:{port}/shop")
+
+    result = folder.cdc("run", "--until-current", "--patience-s", "2")
+
+    assert result.code == 1, result.err
+    assert 'source "shop" made no progress for 2 s (--patience-s gives it longer)' in result.error()
+    assert f"port {port} failed: Connection refused" in result.error()
+
+
 def test_an_url_that_is_none_says_how_to_write_one(tmp_path: Path) -> None:
     folder = pipeline(tmp_path, "not an url")
 

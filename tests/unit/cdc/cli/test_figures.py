@@ -1,9 +1,11 @@
 """Numbers as people read them; unknown is never zero."""
 
+import dataclasses
+
 import pytest
 
 from cdc.cli.figures import done, duration, lag, rate, size, snapshot, worker_line
-from cdc.lifecycle import SinkPhase, SourcePhase
+from cdc.lifecycle import Problem, SinkPhase, SourcePhase
 from cdc.progress import CaptureProgress, DeliverProgress
 from cdc.protocols import TableProgress
 from cdc.status import WorkerStatus
@@ -78,3 +80,12 @@ def test_a_worker_is_one_line() -> None:
     progress = CaptureProgress(SourcePhase.STREAMING, 0, lag_bytes=0, lag_s=0.0, events=7)
 
     assert worker_line(worker(progress)) == "source shop: streaming, 7 events, lag 0 B, 0.0 s"
+
+
+def test_a_worker_that_retries_says_why() -> None:
+    problem = Problem("TransientError", "Kafka is away", "Start it.", retriable=True, at_us=0)
+    retrying = dataclasses.replace(worker(None), phase="retrying", last_error=problem)
+    over_it = dataclasses.replace(retrying, phase="streaming")
+
+    assert worker_line(retrying) == "source shop: retrying; Kafka is away"
+    assert "Kafka" not in worker_line(over_it)
