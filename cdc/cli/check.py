@@ -25,7 +25,7 @@ MARKS = {
 
 def add(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("check")(check)
+    app.command("check", short_help="Find every problem, each with what fixes it.")(check)
 
 
 def check(config: ConfigFile = DEFAULT_FILE, as_json: AsJson = False) -> None:

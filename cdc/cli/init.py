@@ -1,4 +1,4 @@
-"""`cdc init` and `cdc drop`: the beginning and the end at a source."""
+"""`cdc init`: the beginning at a source."""
 
 import os
 from pathlib import Path
@@ -6,14 +6,13 @@ from typing import Annotated
 
 import typer
 
-from cdc.cli.terminal import DEFAULT_FILE, ConfigFile, Yes, confirm, console
+from cdc.cli.terminal import DEFAULT_FILE, ConfigFile, console
 from cdc.errors import ConfigError
 
 
 def add(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("init")(init)
-    app.command("drop")(drop)
+    """Add the command."""
+    app.command("init", short_help="Look at a database; write cdc.yaml and its SQL.")(init)
 
 
 def init(
@@ -45,28 +44,3 @@ def _write(file: Path, text: str) -> None:
             opened.write(text)
     except OSError as error:
         raise ConfigError(f"cannot write {file}: {error.strerror}", hint="") from None
-
-
-def drop(
-    source: Annotated[str, typer.Argument(help="The source's name.")],
-    config: ConfigFile = DEFAULT_FILE,
-    yes: Yes = False,
-) -> None:
-    """Remove what Tidewire made at a source: slot, publication, stored state."""
-    from cdc.cli.reset import forget_source
-    from cdc.cli.run import load_only
-    from cdc.registry import drop as drop_at_source
-    from cdc.state_dir import Claim
-
-    read = load_only(config, [source], [])
-    confirm(
-        f'Remove the replication slot and publication of "{source}" and forget its checkpoint? '
-        "Going on later needs a new snapshot",
-        yes=yes,
-    )
-    out = console()
-    with Claim(read.state_dir, [source]):
-        for line in drop_at_source(read, source):
-            out.print(line, markup=False)
-        forget_source(read, source)
-    out.print(f"forgot the checkpoint of {source}", markup=False)

@@ -97,7 +97,8 @@ def _usage(error: typer.TyperException) -> str:
     """What is wrong with the command line, and where to read on."""
     says = getattr(error, "format_message", lambda: str(error))()
     command = getattr(getattr(error, "ctx", None), "command_path", "cdc")
-    return f"{says.strip().rstrip('.')}. See `{command} --help`."
+    says = says.strip().rstrip(".")
+    return f"{says}{'' if says.endswith('?') else '.'} See `{command} --help`."
 
 
 def _mistake(error: Exception) -> str:

@@ -28,8 +28,8 @@ INTERNAL: Final = "__cdc."
 
 def add(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("tail")(tail)
-    app.command("topics")(topics)
+    app.command("tail", short_help="Print change events from the log.")(tail)
+    app.command("topics", short_help="List the topics of the log.")(topics)
 
 
 def topics(

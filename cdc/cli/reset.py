@@ -1,4 +1,4 @@
-"""`cdc reset`: forgets on purpose where a source or a sink was."""
+"""`cdc reset` and `cdc drop`: forget on purpose where a source or a sink was."""
 
 import time
 from collections.abc import Callable
@@ -21,8 +21,9 @@ SEQUENCE: Final = "sequence"
 
 
 def add(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("reset")(reset)
+    """Add the commands."""
+    app.command("reset", short_help="Forget how far a source or sink has come.")(reset)
+    app.command("drop", short_help="Remove what Tidewire made at a source.")(drop)
 
 
 def reset(
@@ -99,3 +100,27 @@ def _patiently(call: Callable[[float], bool]) -> None:
                 f"the log did not take the change within {COMMIT_S:g} s",
                 hint="Look at the log with `cdc check`, then try again.",
             )
+
+
+def drop(
+    source: Annotated[str, typer.Argument(help="The source's name.")],
+    config: ConfigFile = DEFAULT_FILE,
+    yes: Yes = False,
+) -> None:
+    """Remove what Tidewire made at a source: slot, publication, stored state."""
+    from cdc.cli.run import load_only
+    from cdc.registry import drop as drop_at_source
+    from cdc.state_dir import Claim
+
+    read = load_only(config, [source], [])
+    confirm(
+        f'Remove the replication slot and publication of "{source}" and forget its checkpoint? '
+        "Going on later needs a new snapshot",
+        yes=yes,
+    )
+    out = console()
+    with Claim(read.state_dir, [source]):
+        for line in drop_at_source(read, source):
+            out.print(line, markup=False)
+        forget_source(read, source)
+    out.print(f"forgot the checkpoint of {source}", markup=False)

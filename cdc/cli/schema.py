@@ -7,7 +7,7 @@ from cdc.cli.terminal import console, print_json
 
 def add(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("schema")(schema)
+    app.command("schema", short_help="Print the JSON Schema of the file, for editors.")(schema)
 
 
 def schema() -> None:

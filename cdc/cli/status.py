@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 EVERY_S: Final = 1.0
 
+COLUMNS_MAX: Final = 10_000
+"""Wider than any terminal, to ask how wide the table would like to be."""
+
 COLOURS: Final = {
     "failed": "red",
     "retrying": "yellow",
@@ -42,7 +46,7 @@ COLOURS: Final = {
 
 def add(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("status")(status)
+    app.command("status", short_help="Show what the running daemon does.")(status)
 
 
 def status(
@@ -66,7 +70,8 @@ def status(
     if as_json:
         print_json(_content(found))
     else:
-        console().print(_view(found))
+        out = console()
+        out.print(view(found, out))
     if any(each.state == "failed" for each in found):
         raise typer.Exit(FAILED)
 
@@ -76,9 +81,10 @@ def _watch(ask: Callable[[], "list[PipelineStatus]"], *, as_json: bool) -> None:
         while True:
             print_json_line(_content(ask()))
             time.sleep(EVERY_S)
-    with Live(console=console(), auto_refresh=False, screen=False) as live:
+    out = console()
+    with Live(console=out, auto_refresh=False, screen=False) as live:
         while True:
-            live.update(_view(ask()), refresh=True)
+            live.update(view(ask(), out), refresh=True)
             time.sleep(EVERY_S)
 
 
@@ -88,19 +94,27 @@ def _content(found: "list[PipelineStatus]") -> object:
     return contents[0] if len(contents) == 1 else contents
 
 
-def _view(found: "list[PipelineStatus]") -> RenderableType:
-    return Group(*(part for each in found for part in _pipeline(each)))
+def view(found: "list[PipelineStatus]", out: Console) -> RenderableType:
+    """What people see: a table where it fits, else lines."""
+    return Group(*(part for each in found for part in _pipeline(each, out)))
 
 
-def _pipeline(status: "PipelineStatus") -> list[RenderableType]:
+def _pipeline(status: "PipelineStatus", out: Console) -> list[RenderableType]:
     up_s = (status.now_us - status.started_at_us) / 1e6
     head = (
         f"[bold]{escape(status.pipeline)}[/bold] {_coloured(status.state)}"
         f"  up {duration(up_s)}, log {escape(status.log_type)}, Tidewire {escape(status.version)}"
     )
+    table = _table(status)
+    wanted = Measurement.get(out, out.options.update_width(COLUMNS_MAX), table).maximum
+    workers = [table] if wanted <= out.width else [_lines(worker) for worker in status.workers]
+    return [Text.from_markup(head), *workers, *_notes(status)]
+
+
+def _table(status: "PipelineStatus") -> Table:
     table = Table(box=None, pad_edge=False)
     for column in ("", "name", "type", "phase", "position", "done", "rate", "lag", "restarts"):
-        table.add_column(column, overflow="fold", no_wrap=column in {"", "name", "phase"})
+        table.add_column(column, overflow="fold")
     for worker in status.workers:
         table.add_row(
             worker.kind,
@@ -113,7 +127,18 @@ def _pipeline(status: "PipelineStatus") -> list[RenderableType]:
             lag(worker),
             str(worker.restarts),
         )
-    return [Text.from_markup(head), table, *_notes(status)]
+    return table
+
+
+def _lines(worker: "WorkerStatus") -> Text:
+    """What a row of the table says, for a terminal too narrow for it."""
+    place = _position(worker)
+    restarts = f", {worker.restarts} restarts" if worker.restarts else ""
+    return Text.from_markup(
+        f"{worker.kind} {escape(worker.name)} ({escape(worker.type)}): {_coloured(worker.phase)}"
+        f"{f', {escape(place)}' if place else ''}\n"
+        f"    {done(worker)}, {rate(worker.rate_per_s)}, lag {lag(worker)}{restarts}"
+    )
 
 
 def _position(worker: "WorkerStatus") -> str:

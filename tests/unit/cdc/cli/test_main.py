@@ -84,7 +84,7 @@ def test_ctrl_c_has_the_shells_exit_code(failing: Callable[[BaseException], None
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["rnu"], "No such command 'rnu'. Did you mean 'run'?. See `cdc --help`."),
+        (["rnu"], "No such command 'rnu'. Did you mean 'run'? See `cdc --help`."),
         (["run", "--bogus"], "No such option: --bogus. See `cdc run --help`."),
         (["tail"], "Missing argument 'topic'. See `cdc tail --help`."),
         (["tail", "x", "--limit", "0"], "See `cdc tail --help`."),
@@ -152,3 +152,23 @@ def test_every_command_takes_a_configuration_and_says_what_it_does() -> None:
         assert command.callback.__doc__
         if command.name != "schema":
             assert "config" in command.callback.__annotations__
+
+
+def test_the_list_of_commands_is_whole_and_in_the_order_of_their_use(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    assert main(["--help"]) == 0
+    listed = capsys.readouterr().out.partition("Commands:")[2].strip().splitlines()
+    commands = ["init", "check", "run", "status", "tail", "topics", "schema", "reset", "drop"]
+    assert commands == [line.split()[0] for line in listed]
+    assert [line for line in listed if "..." in line] == []
+
+
+def test_a_misspelled_command_is_asked_about_in_one_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["statsu"]) == 2
+    error = capsys.readouterr().err
+    assert error == "cdc: No such command 'statsu'. Did you mean 'status'? See `cdc --help`.\n"

@@ -1,0 +1,71 @@
+"""What `cdc status` shows on terminals of any width."""
+
+import pytest
+from rich.console import Console
+
+from cdc.checkpoint import Position
+from cdc.cli.status import view
+from cdc.lifecycle import Problem, SinkPhase, SourcePhase
+from cdc.progress import CaptureProgress, DeliverProgress
+from cdc.status import PipelineStatus, WorkerStatus
+
+SOURCE = WorkerStatus(
+    name="shop",
+    kind="source",
+    type="postgres",
+    phase="streaming",
+    since_us=0,
+    pid=1,
+    restarts=0,
+    rate_per_s=120.0,
+    progress=CaptureProgress(
+        SourcePhase.STREAMING,
+        0,
+        position=Position("0/1961EE0"),
+        lag_bytes=0,
+        lag_s=0.0,
+        events=7,
+    ),
+    last_error=None,
+)
+SINK = WorkerStatus(
+    name="search",
+    kind="sink",
+    type="sqlite",
+    phase="retrying",
+    since_us=0,
+    pid=None,
+    restarts=3,
+    rate_per_s=0.0,
+    progress=DeliverProgress(SinkPhase.RETRYING, 0, lag_records=12),
+    last_error=Problem("StorageFull", "no space", "Free some.", retriable=True, at_us=0),
+)
+
+
+def shown(columns: int) -> list[str]:
+    status = PipelineStatus("shop", "degraded", "1.0", "pure", "embedded", 0, 0, (SOURCE, SINK))
+    out = Console(width=columns, soft_wrap=True)
+    with out.capture() as captured:
+        out.print(view([status], out))
+    return captured.get().splitlines()
+
+
+def test_a_wide_terminal_has_a_line_for_each_worker() -> None:
+    head, titles, source, sink, note = (line.split() for line in shown(120))
+
+    assert head[:2] == ["shop", "degraded"]
+    assert titles[0] == "name"
+    assert source[:4] == ["source", "shop", "postgres", "streaming"]
+    assert sink[:4] == ["sink", "search", "sqlite", "retrying"]
+    assert note == ["search:", "no", "space.", "Free", "some."]
+
+
+@pytest.mark.parametrize("columns", [40, 60])
+def test_a_narrow_terminal_gets_lines_that_nobody_has_to_puzzle_together(columns: int) -> None:
+    assert shown(columns)[1:] == [
+        "source shop (postgres): streaming, 0/1961EE0",
+        "    7 events, 120/s, lag 0 B, 0.0 s",
+        "sink search (sqlite): retrying",
+        "    0 changes, 0/s, lag 12 records, ?, 3 restarts",
+        "search: no space. Free some.",
+    ]
