@@ -19,6 +19,7 @@ step.
 Messages say what failed, on which table and position. They never hold row values or secrets.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -51,6 +52,15 @@ class MissingExtra(ConfigError):
             f"{component} needs a client library that is not installed",
             hint=f"Install it with: pip install 'tidewire[{extra}]'",
         )
+        self.component = component
+        self.extra = extra
+
+    @classmethod
+    def of(cls, errors: "Sequence[MissingExtra]") -> "MissingExtra":
+        """One error, with one command, for all of them; there must be at least one."""
+        components = dict.fromkeys(error.component for error in errors)
+        extras = dict.fromkeys(error.extra for error in errors)
+        return cls(" and ".join(components), ",".join(extras))
 
 
 class TransientError(CdcError):

@@ -41,6 +41,7 @@ NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", re
 CLIENTS: Final = {
     "confluent_kafka": "kafka",
     "opensearchpy": "opensearch",
+    "urllib3": "opensearch",
     "elasticsearch": "elasticsearch",
     "redis": "redis",
     "pymysql": "mysql",

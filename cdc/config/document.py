@@ -55,11 +55,21 @@ def parse(text: str, file: Path) -> Document:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         what = ", ".join(part for part in (error.context, error.problem) if part)
+        what += _unquoted_reference(text, error)
         raise InvalidConfig(file, [Problem((), f"not valid YAML: {what}", line)]) from None
     except YAMLError as error:
         # The reader's errors carry no mark; their text repeats the content, so it is left out.
         raise InvalidConfig(file, [Problem((), f"not valid YAML: {_reader(error)}")]) from None
     return _document(root, file)
+
+
+def _unquoted_reference(text: str, error: MarkedYAMLError) -> str:
+    """The remedy where a reference such as ${env:NAME} stands between braces without quotes."""
+    mark = error.problem_mark
+    # The brace of ${ is where the reader gives up.
+    if mark is None or text[mark.index - 1 : mark.index + 1] != "${":
+        return ""
+    return '; inside { } and [ ] a reference needs quotes, as in "${env:NAME}"'
 
 
 def _reader(error: YAMLError) -> str:

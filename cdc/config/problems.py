@@ -32,9 +32,18 @@ class InvalidConfig(ConfigError):
         super().__init__("\n".join(self._text(problem) for problem in ordered))
 
     def _text(self, problem: Problem) -> str:
-        where = f"{self.file}:{problem.line}" if problem.line else str(self.file)
+        file = _as_typed(self.file)
+        where = f"{file}:{problem.line}" if problem.line else file
         subject = f" {dotted(problem.path)}:" if problem.path else ""
         return f"{where}:{subject} {problem.message}"
+
+
+def _as_typed(file: Path) -> str:
+    """The file's name as people write it: from the working directory, if it is below that."""
+    try:
+        return str(file.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(file)
 
 
 def dotted(path: KeyPath) -> str:

@@ -92,7 +92,7 @@ class _Reader:
         if self._problems:
             raise InvalidConfig(document.file, self._problems)
         if self._missing:
-            raise self._missing[0]
+            raise MissingExtra.of(self._missing)
         assert top is not None
         assert log is not None
         return Config(

@@ -57,3 +57,16 @@ def test_every_error_is_drawn_in_the_tree_at_its_place(error: type[errors.CdcErr
 
 def _depth(line: str) -> int:
     return line.index("-") if re.search(r"[|'] *.?- ", line) else 0
+
+
+def test_several_missing_clients_are_one_command() -> None:
+    missing = [
+        errors.MissingExtra('sink type "redis"', "redis"),
+        errors.MissingExtra('sink type "opensearch"', "opensearch"),
+        errors.MissingExtra('sink type "redis"', "redis"),
+    ]
+
+    together = errors.MissingExtra.of(missing)
+
+    assert together.message.startswith('sink type "redis" and sink type "opensearch" needs')
+    assert together.hint == "Install it with: pip install 'tidewire[redis,opensearch]'"

@@ -87,3 +87,20 @@ def test_a_file_that_is_no_configuration_is_refused_before_it_is_parsed() -> Non
     ((_, message),) = problems_of("#" * (SIZE_BYTES_MAX + 1))
 
     assert "larger than" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("a: {b: 1, c: ${env:X}}\n", 1), ("a:\n  - [x, ${file:/y}]\n", 2), ("a: {b: x${env:X}}\n", 1)],
+)
+def test_a_reference_between_braces_is_told_to_be_quoted(text: str, line: int) -> None:
+    ((found_line, message),) = problems_of(text)
+
+    assert line == found_line
+    assert message.endswith('a reference needs quotes, as in "${env:NAME}"')
+
+
+def test_other_syntax_errors_say_nothing_of_references() -> None:
+    ((_, message),) = problems_of("a: ${env:X}\nb: {c: [1}\n")
+
+    assert "reference" not in message
