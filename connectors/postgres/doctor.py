@@ -159,12 +159,12 @@ def _version(session: _Session) -> Iterator[Finding]:
         yield Finding(
             "error",
             "server-version",
-            session.version,
+            session.database,
             f"the server is PostgreSQL {session.version}; 14 or later is needed",
             "Upgrade the server.",
         )
     else:
-        yield Finding("ok", "server-version", session.version, f"PostgreSQL {session.version}")
+        yield Finding("ok", "server-version", session.database, f"PostgreSQL {session.version}")
     if session.standby:
         yield Finding(
             "error",

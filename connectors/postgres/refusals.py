@@ -81,7 +81,7 @@ _RULES: Final[tuple[tuple[str, str, type[CdcError], str | None], ...]] = (
 
 def connection_error(error: psycopg.Error) -> CdcError:
     """Why a connection could not be made, as an error of ours."""
-    text = _one_line(str(error))
+    text = _connection_text(_one_line(str(error)))
     for pattern, hint in _REFUSED_CONNECTIONS:
         if pattern.search(text):
             return SourceRefused(f"the source refuses the connection: {text}", hint=hint)
@@ -123,6 +123,12 @@ def publication_gone(name: str) -> SourceRefused:
         f"publication {name} did not exist when the changes that come next were made",
         hint=_PUBLICATION_GONE,
     )
+
+
+def _connection_text(text: str) -> str:
+    """What libpq says, without the driver's prefix, and without the question that our hint asks."""
+    text = text.removeprefix("connection failed: ").removeprefix("connection is bad: ")
+    return text.partition(" Is the server running ")[0]
 
 
 def _one_line(text: str) -> str:

@@ -25,6 +25,7 @@ from connectors.postgres.tables import CapturedTable, captured_tables
 _CONNECT_TIMEOUT_S: Final = 10.0
 _SINK_TABLES_MAX: Final = 3
 _ROLE: Final = "cdc"
+_ROLE_LINE: Final = f"    # As you connected; the SQL beside this file makes the role {_ROLE} with the least rights."
 # Short enough for the sink's longer name to be legal too.
 _NAME_LETTERS_MAX: Final = 30
 
@@ -113,6 +114,7 @@ def _pipeline_name(database: str) -> str:
 
 def _config_text(survey: _Survey, url: str) -> str:
     address, has_password = _url_without_password(url)
+    user = conninfo_to_dict(url).get("user")
     login_line = "    password: ${env:CDC_DB_PASSWORD}"
     lines = [
         f"# Captures database {_one_line(survey.database)} (PostgreSQL {survey.version}).",
@@ -126,6 +128,7 @@ def _config_text(survey: _Survey, url: str) -> str:
         "sources:",
         f"  {survey.name}:",
         "    type: postgres",
+        *([] if user == _ROLE else [_ROLE_LINE]),
         f"    url: {_yaml(address)}",
         login_line if has_password else login_line.replace("    ", "    # ", 1),
         "    tables:                 # globs work too: public.*",

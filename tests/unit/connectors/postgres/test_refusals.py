@@ -1,9 +1,10 @@
 """What errors of the server mean for the pipeline."""
 
+import psycopg
 import pytest
 
 from cdc.errors import CdcError, PositionLost, SourceRefused, TransientError
-from connectors.postgres.refusals import server_error
+from connectors.postgres.refusals import connection_error, server_error
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,33 @@ def test_what_ends_the_pipeline_comes_with_a_next_step() -> None:
     assert "cdc reset" in server_error("42704", 'replication slot "s"', "x").hint
     assert "wal_level = logical" in server_error("55000", "wal_level", "x").hint
     assert "max_replication_slots" in server_error("53400", "all", "x").hint
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        (
+            (
+                'connection failed: connection to server at "db", port 1 failed: Connection refused\n'
+                "\tIs the server running on that host and accepting TCP/IP connections?"
+            ),
+            (
+                'the source cannot be reached: connection to server at "db", port 1 failed: '
+                "Connection refused. Is the server running, and are host and port in `url` right?"
+            ),
+        ),
+        (
+            (
+                'connection failed: connection to server at "db", port 1 failed: '
+                'FATAL:  database "shap" does not exist'
+            ),
+            (
+                'the source refuses the connection: connection to server at "db", port 1 failed: '
+                'FATAL: database "shap" does not exist. '
+                "Correct the database's name at the end of `url`."
+            ),
+        ),
+    ],
+)
+def test_a_refused_connection_is_told_once_and_asks_one_question(said: str, text: str) -> None:
+    assert text == str(connection_error(psycopg.OperationalError(said)))
