@@ -25,7 +25,9 @@ from connectors.postgres.tables import CapturedTable, captured_tables
 _CONNECT_TIMEOUT_S: Final = 10.0
 _SINK_TABLES_MAX: Final = 3
 _ROLE: Final = "cdc"
-_ROLE_LINE: Final = f"    # As you connected; the SQL beside this file makes the role {_ROLE} with the least rights."
+_ROLE_LINE: Final = (
+    f"    # As you connected; the role {_ROLE} of the SQL beside this file has the least rights."
+)
 # Short enough for the sink's longer name to be legal too.
 _NAME_LETTERS_MAX: Final = 30
 

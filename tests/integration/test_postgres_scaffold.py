@@ -51,7 +51,7 @@ def test_proposal_holds_what_can_be_captured_and_says_why_not_the_rest(
     assert "no primary key" in proposal.config
     assert "place (point)" in proposal.config
     assert "about 1000 rows" in proposal.config
-    assert "the SQL beside this file makes the role cdc" in proposal.config
+    assert "the role cdc of the SQL beside this file" in proposal.config
 
 
 def test_proposal_is_a_configuration_as_it_stands(
