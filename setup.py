@@ -10,7 +10,7 @@ from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import BaseError
+from setuptools.errors import BaseError, CCompilerError
 
 # The same list as cdc/compiled.py, which cannot be imported here: nothing is installed yet.
 HOT_MODULES = [
@@ -33,15 +33,16 @@ class OptionalBuildExt(build_ext):
     def run(self):
         try:
             super().run()
-        except (BaseError, OSError) as error:
+        except (BaseError, CCompilerError, OSError) as error:
             self._fall_back(error)
-        else:
+            return
+        if self.extensions:
             print(f"tidewire: compiled {len(self.extensions)} hot modules", file=sys.stderr)
 
     def build_extension(self, extension):
         try:
             super().build_extension(extension)
-        except (BaseError, OSError) as error:
+        except (CCompilerError, OSError) as error:
             raise BaseError(f"{extension.name}: {error}") from error
 
     def _fall_back(self, error):
