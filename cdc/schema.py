@@ -246,7 +246,8 @@ class TableSchema:
 
     `key` holds indexes into `columns` in key-definition order; empty when the table has no usable
     key. `namespace` is the schema (Postgres) or the database (MySQL). `partial` says that rows
-    of this table may lack values that did not change (UNCHANGED).
+    of this table may lack values that did not change (UNCHANGED). `encoding`, in stored structures
+    only: the format options, sorted by name, of their records where not the default ones.
     """
 
     database: str
@@ -255,6 +256,7 @@ class TableSchema:
     columns: tuple[Column, ...]
     key: tuple[int, ...] = ()
     partial: bool = False
+    encoding: tuple[tuple[str, str], ...] = ()
     id: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -279,6 +281,7 @@ class TableSchema:
             "key": list(self.key),
             "partial": self.partial,
             "columns": [_column_content(column) for column in self.columns],
+            **({"encoding": dict(self.encoding)} if self.encoding else {}),
         }
         return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
@@ -294,8 +297,9 @@ class TableSchema:
                 columns=tuple(_column_of(column) for column in content["columns"]),
                 key=tuple(content["key"]),
                 partial=content["partial"],
+                encoding=tuple(sorted(content.get("encoding", {}).items())),
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DecodeError("a stored table structure is damaged", kind="schema") from error
 
 
@@ -330,11 +334,9 @@ def type_content(kind: LogicalType) -> dict[str, object]:
     content: dict[str, object] = {"name": kind.name}
     for parameter in fields(kind):
         value = getattr(kind, parameter.name)
-        content[parameter.name + "_"] = (
-            type_content(value)
-            if isinstance(value, LogicalType)
-            else (list(value) if isinstance(value, tuple) else value)
-        )
+        if isinstance(value, LogicalType):
+            value = type_content(value)
+        content[parameter.name + "_"] = list(value) if isinstance(value, tuple) else value
     return content
 
 

@@ -1,7 +1,7 @@
 """Debezium's JSON records back as changes: ours by schema id, foreign ones by inline schemas."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -72,10 +72,14 @@ def _put(values: list[object], bitmap: int, value: object, where: str) -> None:
         bitmap &= bitmap - 1
 
 
-def row_reader(table: TableSchema, options: Options) -> RowReader:
-    """The reader of rows that were written under these options. Raises SchemaError."""
+def row_reader(stored: TableSchema) -> RowReader:
+    """The reader of rows of a stored structure, as it says that they are written.
+
+    Not as the source writes now: a topic keeps what was written before. Raises SchemaError.
+    """
+    table = replace(stored, encoding=())
     readers = []
-    for how in column_mappings(table, options):
+    for how in column_mappings(table, Options.of_encoding(stored.encoding)):
         json_read = reader(how.schema)
         logical_read = how.read
         readers.append(_chain(json_read, logical_read))
@@ -95,10 +99,9 @@ def _chain(first: Read | None, second: Read | None) -> Read | None:
 class Decoder:
     """Decodes records; keeps the readers of the structures it has met."""
 
-    __slots__ = ("_foreign", "_options", "_readers", "_schemas")
+    __slots__ = ("_foreign", "_readers", "_schemas")
 
-    def __init__(self, options: Options, schemas: Schemas | None) -> None:
-        self._options = options
+    def __init__(self, schemas: Schemas | None) -> None:
         self._schemas = schemas
         self._readers: dict[str, RowReader] = {}
         self._foreign = ForeignTables()
@@ -134,7 +137,7 @@ class Decoder:
         if rows is None:
             if self._schemas is None:
                 raise SchemaError("this serializer was made to encode only")
-            rows = row_reader(self._schemas.find(schema_id), self._options)
+            rows = row_reader(self._schemas.find(schema_id))
             self._readers[schema_id] = rows
         return rows
 

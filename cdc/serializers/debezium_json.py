@@ -6,6 +6,7 @@ once per transaction, what depends on the clock once per batch.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from cdc.errors import SchemaError
@@ -76,7 +77,7 @@ class DebeziumJson:
         self._options = options
         self._compacts = compacts
         self._clock_us = clock_us
-        self._decoder = Decoder(options, schemas)
+        self._decoder = Decoder(schemas)
         self._schemas_topic = Topic(f"__cdc.{pipeline}.schemas", True, True)  # noqa: FBT003
         self._headers = context_headers(identity, clock_us()) if options.debezium_headers else ()
         self._plans: dict[str, TablePlan] = {}
@@ -118,11 +119,12 @@ class DebeziumJson:
         """Make `table` the current one, and give out its structure the first time."""
         plan = self._plans.get(table.id)
         if plan is None:
-            content = plan_content(table, self._identity, self._options, compacts=self._compacts)
+            written = replace(table, encoding=self._options.encoding())
+            content = plan_content(written, self._identity, self._options, compacts=self._compacts)
             plan = TablePlan(content)
             self._plans[table.id] = plan
-            canonical = table.canonical().encode()
-            records.append(Record(self._schemas_topic, table.id.encode(), canonical))
+            canonical = written.canonical().encode()
+            records.append(Record(self._schemas_topic, written.id.encode(), canonical))
         self._table = table
         self._plan = plan
 

@@ -1,8 +1,10 @@
 """The `format:` block of a source: how values and records are written."""
 
-from typing import Literal
+from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from cdc.errors import SchemaError
 
 Decimals = Literal["precise", "string", "double"]
 TimePrecision = Literal[
@@ -14,6 +16,9 @@ TimePrecision = Literal[
     "nanoseconds",
 ]
 Binary = Literal["bytes", "base64", "base64_url_safe", "hex"]
+
+ENCODING: Final = ("binary", "decimal", "interval", "time_precision")
+"""The options that a reader must know to understand a value, sorted by name."""
 
 
 class Options(BaseModel):
@@ -74,3 +79,23 @@ class Options(BaseModel):
         if text.startswith("hex:"):
             raise ValueError("a placeholder of raw bytes (hex:...) is not supported; give its text")
         return text
+
+    def encoding(self) -> tuple[tuple[str, str], ...]:
+        """What a reader must know where it is not the default, as TableSchema.encoding."""
+        chosen = [(name, str(getattr(self, name))) for name in ENCODING]
+        return tuple(pair for pair in chosen if pair not in _DEFAULT_ENCODING)
+
+    @classmethod
+    def of_encoding(cls, encoding: tuple[tuple[str, str], ...]) -> Self:
+        """Options to read with. Raises SchemaError for what this Tidewire does not know."""
+        try:
+            return cls.model_validate(dict(encoding))
+        except ValidationError as error:
+            names = ", ".join(name for name, _ in encoding)
+            raise SchemaError(
+                f"records are written with options that this Tidewire does not know ({names})",
+                hint="Run the newer Tidewire that wrote them.",
+            ) from error
+
+
+_DEFAULT_ENCODING: Final = frozenset((name, str(getattr(Options(), name))) for name in ENCODING)

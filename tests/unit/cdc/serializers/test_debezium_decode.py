@@ -1,6 +1,7 @@
 """Records that cannot be read, records that change no row, and records of a foreign Debezium."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,6 @@ from cdc.event import UNCHANGED, Stored
 from cdc.schema import Column, Decimal, Int32, Json, String, TableSchema, Timestamp
 from cdc.schemas.memory import MemorySchemas
 from cdc.serializers.debezium_decode import Decoder
-from cdc.serializers.options import Options
 
 TABLE = TableSchema(
     "shop", "public", "t", (Column("id", Int32(), nullable=False), Column("v", String())), (0,)
@@ -22,7 +22,7 @@ VALUE = {"before": None, "after": {"id": 1, "v": "x"}, "source": SOURCE, "op": "
 def decoder() -> Decoder:
     schemas = MemorySchemas()
     schemas.add(TABLE)
-    return Decoder(Options(), schemas)
+    return Decoder(schemas)
 
 
 def stored(value: object, header: bytes | None = HEADER, key: object = None) -> Stored:
@@ -199,4 +199,13 @@ def test_value_of_the_wrong_type_is_told_with_its_column() -> None:
     value = {**VALUE, "after": {"at": None, "n": {"scale": "x", "value": "AA=="}}}
 
     with pytest.raises(DecodeError, match="column 'n' is damaged"):
-        Decoder(Options(), schemas).decode(stored(value, b"1." + dated.id.encode()))
+        Decoder(schemas).decode(stored(value, b"1." + dated.id.encode()))
+
+
+def test_structure_with_options_of_a_newer_version_is_refused_by_their_names() -> None:
+    newer = replace(TABLE, encoding=(("decimal", "roman"),))
+    schemas = MemorySchemas()
+    schemas.add(newer)
+
+    with pytest.raises(SchemaError, match=r"does not know \(decimal\)"):
+        Decoder(schemas).decode(stored(VALUE, b"17." + newer.id.encode()))

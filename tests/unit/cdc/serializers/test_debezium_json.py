@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from cdc.event import (
     Record,
     Row,
     RowLayout,
+    Stored,
     Transaction,
 )  # fmt: skip
 from cdc.schema import (
@@ -25,9 +27,11 @@ from cdc.schema import (
     Decimal,
     Int32,
     Int64,
+    Interval,
     LogicalType,
     String,
     TableSchema,
+    Timestamp,
     TimestampTz,
 )  # fmt: skip
 from cdc.schemas.memory import MemorySchemas
@@ -55,11 +59,13 @@ KEY_ONLY = (7001, UNCHANGED, UNCHANGED, UNCHANGED, UNCHANGED)
 KEYLESS = TableSchema("logistics", "depot", "notes", (Column("note", String()),))
 
 
-def serializer(*, compacts: bool = True, **options: object) -> DebeziumJson:
+def serializer(
+    known: MemorySchemas | None = None, *, compacts: bool = True, **options: Any
+) -> DebeziumJson:
     return DebeziumJson(
         SourceIdentity("postgresql", "acme", "tidewire-1"),
         Options.model_validate(options),
-        None,
+        known,
         compacts=compacts,
         pipeline="shop",
         clock_us=lambda: NOW_US,
@@ -76,7 +82,7 @@ def rows_of(records: Sequence[Record]) -> list[Record]:
     return [record for record in records if not record.topic.internal]
 
 
-def encoded(*events: ChangeEvent, compacts: bool = True, **options: object) -> list[Record]:
+def encoded(*events: ChangeEvent, compacts: bool = True, **options: Any) -> list[Record]:
     return rows_of(serializer(compacts=compacts, **options).encode(events))
 
 
@@ -203,8 +209,9 @@ def test_unchanged_value_without_placeholder_is_a_stand_in_where_null_is_not_all
 
     (record,) = encoded(change("u", None, (1, UNCHANGED), table), binary="base64")
 
+    written = replace(table, encoding=(("binary", "base64"),))
     assert content(record)["after"] == {"id": 1, "b": ""}
-    assert record.mark == b"." + table.id.encode() + b".2"
+    assert record.mark == b"." + written.id.encode() + b".2"
 
 
 def test_null_that_shows_as_the_default_is_told_by_the_header() -> None:
@@ -400,3 +407,54 @@ def test_null_in_a_key_is_written_as_null_for_raw_rows_too() -> None:
     (record,) = encoded(change("c", None, row, table))
 
     assert record.key == b'{"id":null,"n":7}'
+
+
+PRICED = TableSchema(
+    "shop",
+    "public",
+    "priced",
+    (
+        Column("id", Int32(), nullable=False),
+        Column("price", Decimal(10, 2)),
+        Column("at", Timestamp()),
+        Column("lasts", Interval()),
+        Column("code", Bytes()),
+    ),
+    (0,),
+)
+PRICED_ROW = (1, "12.34", 1_700_000_000_123_456, (0, 0, 5), b"\x00\xff")
+FORMATS: list[dict[str, Any]] = [
+    {},
+    {"decimal": "string", "binary": "hex"},
+    {"time_precision": "isostring", "interval": "string", "binary": "base64_url_safe"},
+    {"schemas": True, "tombstones": False},
+]
+
+
+def test_records_are_read_as_they_were_written_whatever_the_format_is_now() -> None:
+    """A topic keeps its records when `format:` of its source is changed."""
+    schemas = MemorySchemas()
+    event = change("c", None, PRICED_ROW, PRICED)
+    records = [
+        record
+        for options in FORMATS
+        for record in schemas.take(serializer(**options).encode([event]))
+    ]
+
+    for options in FORMATS:
+        reader = serializer(schemas, **options)
+        for record in records:
+            stored = Stored("t", 0, 0, record.key, record.value, tuple(record.all_headers()), 0)
+            read = reader.decode(stored)
+            assert read is not None
+            assert read.after == PRICED_ROW
+            assert read.table == PRICED
+
+
+def test_structure_of_the_default_format_is_the_tables_own() -> None:
+    event = change("c", None, PRICED_ROW, PRICED)
+
+    ids = [serializer(**options).encode([event])[0].key for options in FORMATS]
+
+    assert ids[0] == ids[3] == PRICED.id.encode()
+    assert len(set(ids)) == 3
