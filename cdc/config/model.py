@@ -78,11 +78,6 @@ class Admin(Part):
         return self.listen.rpartition(":")[0].strip("[]")
 
     @property
-    def port(self) -> int:
-        """The port; 0 asks the system for a free one."""
-        return int(self.listen.rpartition(":")[2])
-
-    @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the address."""
         try:
