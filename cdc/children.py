@@ -186,10 +186,10 @@ class Child:
             self._problem = _PROBLEM.validate_python(message["ended"])
 
     def _bury(self, code: int) -> None:
-        if self.channel is not None:
-            for message in self.channel.receive():
-                self._hear(message)
-            self.channel.close()
+        assert self.channel is not None, "a process has a channel"
+        for message in self.channel.receive():
+            self._hear(message)
+        self.channel.close()
         self.channel = self._process = None
         if code == Exit.TERMINAL:
             self.terminal = True

@@ -211,3 +211,46 @@ def test_a_file_without_sources_and_sinks_has_nothing_to_run(tmp_path: Path) -> 
         Supervisor(
             config, clock=SystemClock(), journal=structlog.get_logger(), journal_format="json"
         )
+
+
+def test_a_stop_before_the_start_starts_and_ends_in_order(tmp_path: Path) -> None:
+    made, _ = supervisor(tmp_path, "well")
+
+    made.stop()
+
+    assert made.run().problems == ()
+    assert made.status().state == "stopping"
+
+
+def test_no_worker_outlives_a_supervisor_that_breaks(tmp_path: Path) -> None:
+    pids: list[int] = []
+
+    def broken(status: PipelineStatus) -> None:
+        pids.extend(worker.pid for worker in status.workers if worker.pid is not None)
+        raise ZeroDivisionError
+
+    config = read(
+        f"name: shop\nsources:\n  well: {{type: {supervised.__name__}}}\n", tmp_path / "cdc.yaml"
+    )
+    journal = structlog.get_logger()
+    made = Supervisor(
+        config, clock=SystemClock(), journal=journal, journal_format="json", watch=broken
+    )
+
+    with pytest.raises(ZeroDivisionError):
+        made.run()
+
+    assert pids
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_topics_of_the_log_are_told_and_nobody_has_to_watch(tmp_path: Path) -> None:
+    config = read(
+        f"name: shop\nsources:\n  refused: {{type: {supervised.__name__}, behave: refused}}\n",
+        tmp_path / "cdc.yaml",
+    )
+    journal = structlog.get_logger()
+    made = Supervisor(config, clock=SystemClock(), journal=journal, journal_format="json")
+
+    assert len(made.run().problems) == 1
+    assert made.topics() == []
