@@ -471,6 +471,7 @@ def test_server_that_shuts_down_does_not_wait_for_us(tmp_path: Path) -> None:
         capture = Capture(database.url, tmp_path).start()
         capture.until_streaming()
         database.execute("INSERT INTO t VALUES (1)")
+        capture.until(lambda: bool(capture.events))
         stopping = threading.Thread(target=server.stop)
         stopping.start()
 
