@@ -13,6 +13,7 @@ from cdc.config.components import Component, find, known, part_of
 from cdc.derived.dead_letters import DeadLetterFile
 from cdc.errors import ConfigError
 from cdc.event import ChangeEvent, Stored
+from cdc.logs.globs import Patterns
 from cdc.protocols import (
     DeadLetters,
     Document,
@@ -26,6 +27,7 @@ from cdc.protocols import (
     SinkContext,
     Source,
     SourceContext,
+    TopicInfo,
     Transform,
 )
 from cdc.schemas.topic import TopicSchemas
@@ -169,6 +171,21 @@ class Parts:
             context = LogContext(self._config.name, private_folder(self._config.state_dir))
             self._log = cast("Log", _made(self._config.log, context))
         return self._log
+
+    def topics(self) -> list[TopicInfo]:
+        """The topics that the pipeline writes or reads, its internal ones too.
+
+        A Kafka has those of others beside them.
+        """
+        config = self._config
+        means = Patterns(
+            [
+                f"__cdc.{config.name}.*",
+                *(_topic(each.topic_prefix, "*") for each in config.sources.values()),
+                *(topic for sink in config.sinks for topic in topics_of(config, sink)),
+            ]
+        ).means
+        return [info for info in self.log().topics() if means(info.name)]
 
     def writer(self, source: str) -> LogWriter:
         """A new writer for a source."""

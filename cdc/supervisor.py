@@ -137,7 +137,7 @@ class Supervisor:
 
     def topics(self) -> list[TopicInfo]:
         """Topics of the log; may ask a broker, bounded. Raises CdcError when it cannot say."""
-        return Parts(self._config).log().topics()
+        return Parts(self._config).topics()
 
     def stop(self) -> None:
         """Begin a graceful stop; returns at once. Repeatable."""

@@ -1,7 +1,7 @@
 """`cdc tail` and `cdc topics`: what is in the log."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -15,11 +15,13 @@ from cdc.cli.terminal import (
     print_json,
     print_json_line,
 )
-from cdc.errors import CdcError
+from cdc.errors import CdcError, DecodeError, SchemaError
 
 if TYPE_CHECKING:
-    from cdc.event import Stored
+    from cdc.event import ChangeEvent, Row, Stored
     from cdc.protocols import Log
+    from cdc.registry import Parts
+    from cdc.schema import TableSchema
 
 RECORDS_MAX: Final = 500
 POLL_S: Final = 0.5
@@ -39,15 +41,15 @@ def topics(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the topics of the log, with counts, sizes and columns."""
+    """List the topics of the pipeline, with counts, sizes and columns."""
     from rich.markup import escape
     from rich.table import Table
 
     from cdc.cli.figures import size
 
-    log, pipeline = _log(config)
-    found = [info for info in log.topics() if internal or not info.name.startswith(INTERNAL)]
-    columns = _columns(log, pipeline)
+    parts, pipeline = _parts(config)
+    found = [info for info in parts.topics() if internal or not info.name.startswith(INTERNAL)]
+    columns = _columns(parts.log(), pipeline)
     if as_json:
         print_json(
             [
@@ -87,30 +89,48 @@ def tail(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, metavar="N", help="Stop after N records.")
     ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Print values as the record has them.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print change events from the log as they come, until Ctrl-C."""
-    log, _ = _log(config)
+    parts, _ = _parts(config)
+    log = parts.log()
     names = [info.name for info in log.topics()]
     if not any(_matches(name, topic) for name in names):
         from cdc.config.problems import did_you_mean
 
         raise CdcError(f'the log has no topic "{topic}"{did_you_mean(topic, names)}')
-    for printed, stored in enumerate(_records(log, topic, from_start=from_start), start=1):
-        if as_json:
-            print_json_line(_content(stored))
-        else:
-            console().print(_line(stored), markup=False)
-        if printed == limit:
-            return
+    with closing(parts):
+        decode = parts.decoder()
+        for printed, stored in enumerate(_records(log, topic, from_start=from_start), start=1):
+            if as_json:
+                print_json_line(_content(stored))
+            else:
+                event = None if raw else _decoded(decode, stored)
+                text = raw_line(stored) if event is None else line(stored, event)
+                console().print(text, markup=False)
+            if printed == limit:
+                return
 
 
-def _log(config: ConfigFile) -> "tuple[Log, str]":
+def _parts(config: ConfigFile) -> "tuple[Parts, str]":
     from cdc.config import load
     from cdc.registry import Parts
 
     read = load(config, only=())
-    return Parts(read).log(), read.name
+    return Parts(read), read.name
+
+
+def _decoded(
+    decode: "Callable[[Stored], ChangeEvent | None]", stored: "Stored"
+) -> "ChangeEvent | None":
+    """The change in a record, None where there is none that we can read: it is printed as it is."""
+    try:
+        return decode(stored)
+    except (DecodeError, SchemaError):
+        return None
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -177,9 +197,48 @@ def _content(stored: "Stored") -> dict[str, object]:
     }
 
 
-def _line(stored: "Stored") -> str:
-    """Where it is, what happened, and the row."""
-    where = f"{stored.topic}/{stored.partition}/{stored.offset}"
+def line(stored: "Stored", event: "ChangeEvent") -> str:
+    """Where it is, what happened, and the row as people write its values.
+
+    Columns that were not sent are left out of the row, and named behind it.
+    """
+    op = "tombstone" if stored.value is None else event.op
+    parts = [_where(stored), op]
+    row = event.before if event.after is None else event.after
+    if row is not None:
+        key, fields, unchanged = _fields(event.table, row)
+        parts += [_compact(key)] if key else []
+        parts += [_compact(fields)] if stored.value is not None else []
+        parts += [f"unchanged: {', '.join(unchanged)}"] if unchanged and event.op != "d" else []
+    return " ".join(parts)
+
+
+def _fields(
+    table: "TableSchema", row: "Row"
+) -> tuple[dict[str, object], dict[str, object], list[str]]:
+    """Key and row by name, and the names of columns that were not sent."""
+    from cdc.documents import converter
+    from cdc.event import UNCHANGED
+
+    fields: dict[str, object] = {}
+    unchanged: list[str] = []
+    for column, value in zip(table.columns, row, strict=True):
+        convert = converter(column.type)
+        if value is UNCHANGED:
+            unchanged.append(column.name)
+        else:
+            fields[column.name] = value if value is None or convert is None else convert(value)
+    key = {name: fields[name] for name in table.key_names if name in fields}
+    return key, fields, unchanged
+
+
+def _where(stored: "Stored") -> str:
+    return f"{stored.topic}/{stored.partition}/{stored.offset}"
+
+
+def raw_line(stored: "Stored") -> str:
+    """Where it is, what happened, and the row as the record has it."""
+    where = _where(stored)
     key = _compact(_json(stored.key))
     value = _json(stored.value)
     if value is None:
