@@ -11,7 +11,7 @@ from cdc.batching import CommitBudget, Limits
 from cdc.chain import Chain
 from cdc.checkpoint import Checkpoint, Position
 from cdc.errors import CdcError, StorageFull, TransientError
-from cdc.event import EVERY_PARTITION, Batch, Record
+from cdc.event import EVERY_PARTITION, Batch, Record, any_for_every_partition
 from cdc.lifecycle import (
     SLICE_S,
     SOURCE_TRANSITIONS,
@@ -234,7 +234,7 @@ class Session:
 
 def expand(records: list[Record], writer: LogWriter) -> list[Record]:
     """The records in order, those for every partition as one copy for each."""
-    if not any(record.partition == EVERY_PARTITION for record in records):
+    if not any_for_every_partition(records):
         return records
     expanded: list[Record] = []
     for record in records:

@@ -7,12 +7,11 @@ is made durable before they are used; after each open it goes on at the bound, o
 that is further, so that what is repeated has higher numbers than what it repeats.
 """
 
-from collections.abc import Iterable
 from typing import Final
 
 from cdc.checkpoint import Checkpoint, decode_part, encode_part
 from cdc.errors import DecodeError
-from cdc.event import Record
+from cdc.event import Record, stamp
 
 PART: Final = "sequence"
 """Name of the checkpoint part."""
@@ -77,10 +76,6 @@ class Sequencer:
         """The last `change` is durable."""
         self._durable = self._proposed
 
-    def number(self, records: Iterable[Record]) -> None:
+    def number(self, records: list[Record]) -> None:
         """Give each record the next number, in order."""
-        following = self._next
-        for record in records:
-            record.sequence = following
-            following += 1
-        self._next = following
+        self._next = stamp(records, self._next)

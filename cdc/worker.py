@@ -22,6 +22,7 @@ from typing import Final, Literal
 from cdc.capture import Capture
 from cdc.channel import Channel, ChannelClosed
 from cdc.clock import SystemClock
+from cdc.collector import relax
 from cdc.config import Config, read
 from cdc.deliver import Deliver, DeliverOptions
 from cdc.errors import CdcError
@@ -162,6 +163,7 @@ def run(order: Order, config: Config, control: ChannelControl) -> None:
     clock = SystemClock()
     backoff = Backoff(SystemRandom())
     with contextlib.closing(Parts(config)) as parts:
+        relax()
         if order.role == "source":
             Capture(
                 make_source=lambda: parts.source(order.name),

@@ -18,6 +18,7 @@ from typing import cast
 from cdc.capture import Capture
 from cdc.checkpoint import Checkpoint
 from cdc.clock import SystemClock
+from cdc.collector import relax
 from cdc.compiled import implementation
 from cdc.config import load
 from cdc.lifecycle import Command, Progress
@@ -76,6 +77,7 @@ def main(config_file: str, name: str) -> None:
     config = load(Path(config_file), only=[name])
     parts = Parts(config)
     control = UntilMark()
+    relax()
     Capture(
         make_source=lambda: cast("Source", TimedSource(parts.source(name))),
         make_writer=lambda: parts.writer(name),

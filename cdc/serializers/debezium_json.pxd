@@ -1,4 +1,5 @@
 cimport cython
+from cdc cimport event as changes
 from cdc.event cimport ChangeEvent, RawRow, RowLayout, Topic, Transaction
 from cdc.serializers.json_rows cimport RowPlan, RowWriter
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from cdc import event as changes
 from cdc.errors import SchemaError
 from cdc.event import EVERY_PARTITION, UNCHANGED, ChangeEvent, RawRow, Record, Row, Stored, Topic
 from cdc.protocols import Schemas
@@ -192,7 +193,15 @@ class DebeziumJson:
         if rows.unchanged or rows.nulls or before_nulls:
             mark = _mark(mark, rows.unchanged, rows.nulls, before_nulls)
         self._finish(plan, event, op, clock, out)
-        records.append(Record(plan.topic, key, b"".join(out), mark, headers + self._headers))
+        records.append(
+            changes.keyed_record(
+                plan.topic,
+                key,
+                b"".join(out),
+                mark,
+                headers + self._headers if headers else self._headers,
+            )
+        )
 
     def _delete(
         self,

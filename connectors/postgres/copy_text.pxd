@@ -1,6 +1,7 @@
 # cython: language_level=3
 cimport cython
 
+from cdc cimport event as changes
 from cdc.event cimport ChangeEvent, RawRow, Transaction
 from connectors.postgres.pgoutput cimport Table
 

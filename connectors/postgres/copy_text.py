@@ -8,8 +8,9 @@ Source: PostgreSQL manual, COPY, File Formats, Text Format.
 import re
 from typing import Final
 
+from cdc import event as changes
 from cdc.errors import DecodeError
-from cdc.event import ChangeEvent, RawRow, Transaction
+from cdc.event import ChangeEvent, Transaction
 from connectors.postgres.pgoutput import Table
 
 _ESCAPE: Final = re.compile(rb"\\(.?)", re.DOTALL)
@@ -38,10 +39,10 @@ class RowMaker:
     def event(self, line: bytes, marker: str) -> ChangeEvent:
         """The event of one line, which ends with a newline. Raises DecodeError."""
         table = self._table
-        row = RawRow(table.layout, fields(line, table.width))
+        row = changes.raw_row(table.layout, fields(line, table.width))
         ordinal = self.ordinal
         self.ordinal = ordinal + 1
-        return ChangeEvent(
+        return changes.change(
             "r", table.schema, None, row, self._transaction, ordinal, self._position, marker
         )
 

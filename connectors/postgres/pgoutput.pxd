@@ -1,6 +1,7 @@
 # cython: language_level=3
 cimport cython
 
+from cdc cimport event as changes
 from cdc.event cimport ChangeEvent, RawRow, RowLayout, Transaction
 
 cdef int _HEADER

@@ -11,6 +11,7 @@ Replication Message Formats.
 from collections.abc import Callable
 from typing import Final
 
+from cdc import event as changes
 from cdc.errors import DecodeError
 from cdc.event import UNCHANGED, ChangeEvent, RawRow, RowLayout, Transaction
 from cdc.schema import TableSchema
@@ -145,18 +146,24 @@ class Decoder:
         lsn = _uint64(data, 1)
         if kind == 0x49:
             after = self._row(data, kind, 0x4E, table)
-            event = ChangeEvent("c", table.schema, None, after, self.transaction, ordinal, lsn)
+            event = changes.change(
+                "c", table.schema, None, after, self.transaction, ordinal, lsn, None
+            )
         elif kind == 0x55:
             before = self._old_row(data, kind, table)
             after = self._row(data, kind, 0x4E, table)
             if self._partial and before is not None:
                 _complete(after, before)
-            event = ChangeEvent("u", table.schema, before, after, self.transaction, ordinal, lsn)
+            event = changes.change(
+                "u", table.schema, before, after, self.transaction, ordinal, lsn, None
+            )
         else:
             before = self._old_row(data, kind, table)
             if before is None:
                 raise DecodeError("a delete without its old row", offset=self._pos, kind="Delete")
-            event = ChangeEvent("d", table.schema, before, None, self.transaction, ordinal, lsn)
+            event = changes.change(
+                "d", table.schema, before, None, self.transaction, ordinal, lsn, None
+            )
         if self._pos != len(data):
             raise DecodeError("bytes behind the end", offset=self._pos, kind=NAMES[kind])
         events.append(event)
@@ -232,7 +239,7 @@ class Decoder:
                     f"a value of unknown form {form:#04x}", offset=pos, kind=NAMES[kind]
                 )
         self._pos = pos
-        return RawRow(table.layout, raw)
+        return changes.raw_row(table.layout, raw)
 
     def _truncate(self, data: bytes, events: list[ChangeEvent]) -> None:
         """One event for each captured table that the statement emptied, in its order."""
