@@ -116,7 +116,7 @@ def test_a_killed_writer_leaves_exactly_what_it_committed(tmp_path: Path) -> Non
     assert beyond == []
     assert list(range(position)) == found
     keys = log.reader(["shop.keys"], None)
-    states = {one.key: one.value for one in take(keys, 1_000_000, 1.0)}
+    states = {one.key: one.value for one in take(keys, 1_000_000, 5.0)}
     keys.close()
     assert {int(key or b"") for key in states} == set(range(5))
     for key, value in states.items():
