@@ -16,6 +16,8 @@ from cdc.serializers.options import Options
 
 HEADER = "cdc"
 _OPS = frozenset("rcudt")
+# What comes of content that has other types than it should; nobody can list all of that.
+_ODD = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,12 @@ class Decoder:
         Raises DecodeError for damaged records, SchemaError for unknown structures.
         """
         where = f"record {stored.offset} of {stored.topic}/{stored.partition}"
+        try:
+            return self._decode(stored, where)
+        except _ODD as error:
+            raise DecodeError(f"{where}: not as Debezium's format has it", kind="record") from error
+
+    def _decode(self, stored: Stored, where: str) -> ChangeEvent | None:
         header = _header(stored)
         if header is None:
             return self._decode_foreign(stored, where)

@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cdc.errors import CdcError, DecodeError, SchemaError
 from cdc.event import UNCHANGED, Stored
@@ -209,3 +211,65 @@ def test_structure_with_options_of_a_newer_version_is_refused_by_their_names() -
 
     with pytest.raises(SchemaError, match=r"does not know \(decimal\)"):
         Decoder(schemas).decode(stored(VALUE, b"17." + newer.id.encode()))
+
+
+def failure(reader: Decoder, record: Stored) -> str | None:
+    """What is said about a record that cannot be read; other errors pass through."""
+    try:
+        reader.decode(record)
+    except (DecodeError, SchemaError) as error:
+        return str(error)
+    return None
+
+
+DATED = TableSchema("shop", "public", "d", (Column("id", Decimal(4, 1), nullable=False),), (0,))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"sequence": "no pair"},
+        {"sequence": "[]"},
+        {"sequence": "7"},
+        {"lsn": "nowhere"},
+        {"lsn": [1]},
+        {"ts_us": {}},
+        {"ts_us": None, "ts_ms": "soon"},
+        {"origin": {"a": 1}, "txId": [1], "snapshot": [2]},
+    ],
+)
+def test_odd_source_block_is_a_named_error_or_no_matter(source: dict[str, object]) -> None:
+    """Anything else would end the process, again at every start."""
+    record = stored({**VALUE, "source": {**SOURCE, **source}})
+
+    said = failure(decoder(), record)
+
+    assert said is None or "record 42 of acme.public.t/0" in said
+
+
+@pytest.mark.parametrize("key", [{"id": "?"}, {"id": 7}, {"id": None}, {"id": [1]}])
+def test_damaged_key_of_a_tombstone_is_a_named_error_or_no_matter(key: object) -> None:
+    schemas = MemorySchemas()
+    schemas.add(DATED)
+
+    said = failure(Decoder(schemas), stored(None, b"17." + DATED.id.encode(), key))
+
+    assert said is None or "?" not in said
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+            st.sampled_from(["schema", "payload", "before", "after", "source", "op", "type",
+                             "fields", "field", "name", "ts_ms", "lsn", "sequence", "id", "v"])
+            | st.text(max_size=3), inner, max_size=6),
+        max_leaves=12,
+    ),
+    st.sampled_from([None, HEADER, HEADER + b".1", HEADER + b".0.2.1"]),
+    st.booleans(),
+)  # fmt: skip
+def test_no_record_ends_the_process(content: object, header: bytes | None, is_key: bool) -> None:
+    for value in (content, {**VALUE, "source": content}, {**VALUE, "after": content}):
+        record = stored(None, header, value) if is_key else stored(value, header, key=content)
+        assert failure(decoder(), record) != ""
