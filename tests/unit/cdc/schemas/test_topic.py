@@ -77,6 +77,32 @@ def test_unknown_structure_is_missed_by_name_after_the_wait() -> None:
     assert 5.0 <= reader.now_s < 6.0
 
 
+def test_structure_that_was_waited_for_in_vain_is_not_waited_for_again() -> None:
+    """A thousand records of one lost structure must not take a thousand waits."""
+    reader = ScriptedReader([])
+    found = schemas(reader)
+    with pytest.raises(SchemaError):
+        found.find(TABLE.id)
+    waited_s = reader.now_s
+
+    with pytest.raises(SchemaError):
+        found.find(TABLE.id)
+    again_s = reader.now_s - waited_s
+    reader.polls = [[schema_record()]]
+
+    assert again_s < 0.1
+    assert found.find(TABLE.id) == TABLE
+
+
+def test_damaged_structure_does_not_hide_those_behind_it() -> None:
+    reader = ScriptedReader([[schema_record(key=b"0123456789abcdef"), schema_record()]])
+    found = schemas(reader)
+    with pytest.raises(DecodeError):
+        found.find(TABLE.id)
+
+    assert found.find(TABLE.id) == TABLE
+
+
 def test_structure_under_the_wrong_key_is_damage() -> None:
     with pytest.raises(DecodeError, match="another structure"):
         schemas(ScriptedReader([[schema_record(key=b"ffff")]])).find(TABLE.id)
