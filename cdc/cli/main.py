@@ -61,13 +61,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     try:
-        return _run(given, debug=debug)
+        code = _run(given, debug=debug)
+        # Here and not at the interpreter's end, where a closed pipe could only be complained about.
+        sys.stdout.flush()
     except CdcError as error:
         if debug:
             traceback.print_exc()
         print_error(error)
         return exit_code(error)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as ended:
+        # Typer and rich turn a closed pipe into an exit of their own, with code 1.
+        if not isinstance(ended.__context__ or ended, BrokenPipeError):
+            raise
         # Whoever read our output has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -78,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print_errors([_mistake(error)])
         return FAILED
+    return code
 
 
 def _run(arguments: Sequence[str], *, debug: bool) -> int:

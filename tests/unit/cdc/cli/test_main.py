@@ -1,5 +1,6 @@
 """What every command shares: exit codes, one clear line, no traceback unless asked for."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
 from cdc.cli import main as cli
 from cdc.cli.main import app, main
@@ -133,16 +135,52 @@ def test_help_imports_no_component_and_no_client() -> None:
         assert f"'{name}'" not in done.stderr
 
 
-def test_output_that_nobody_reads_any_more_is_no_error() -> None:
-    code = "import sys; from cdc.cli.main import main; sys.exit(main(['schema']))"
-    command = f'{sys.executable} -c "{code}" | head -c 10; echo ${{PIPESTATUS[0]}}'
+@pytest.mark.parametrize("command", ["schema", "--help", "--version"])
+def test_output_that_nobody_reads_any_more_is_no_error(command: str) -> None:
+    code = f"import sys; from cdc.cli.main import main; sys.exit(main(['{command}']))"
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writing)
 
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    assert (done.returncode, done.stderr) == (0, "")
 
-    assert done.stderr == ""
-    assert done.stdout.endswith("0\n")
+
+def test_an_exit_that_is_not_about_output_keeps_its_code(
+    failing: Callable[[BaseException], None],
+) -> None:
+    failing(SystemExit(7))
+
+    with pytest.raises(SystemExit, match="7"):
+        main(["check"])
+
+
+def test_a_question_that_is_not_answered_ends_as_ctrl_c_does(
+    failing: Callable[[BaseException], None],
+) -> None:
+    failing(typer.Abort())
+
+    assert main(["check"]) == 128 + signal.SIGINT
+
+
+def test_ctrl_c_before_a_command_began_has_the_same_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*arguments: object, **options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", interrupted)
+
+    assert main(["check"]) == 128 + signal.SIGINT
 
 
 def test_every_command_takes_a_configuration_and_says_what_it_does() -> None:
