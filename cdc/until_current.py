@@ -121,7 +121,12 @@ def _durable(status: WorkerStatus) -> object:
 
 def _without_progress(worker: Worker, status: WorkerStatus, patience_s: float) -> str:
     problem = worker.problem
-    why = f"{problem.message}. {problem.hint}" if problem else f"it is in the phase {status.phase}"
+    if status.phase == "waiting":
+        why = "another instance works on it"
+    elif problem is not None:
+        why = f"{problem.message}. {problem.hint}"
+    else:
+        why = f"it is in the phase {status.phase}"
     return (
         f'{status.kind} "{status.name}" made no progress for {patience_s:g} s '
         f"(--patience-s gives it longer): {why}"

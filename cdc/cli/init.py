@@ -1,6 +1,7 @@
 """`cdc init`: the beginning at a source."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,8 @@ def init(
     if made.sql.strip():
         _write(sql_file, made.sql)
         out.print(f"wrote {sql_file}: run it in the database as a superuser", markup=False)
-    out.print(f"then: cdc check -c {config} && cdc run -c {config}", markup=False)
+    which = "" if config == DEFAULT_FILE else f" -c {shlex.quote(str(config))}"
+    out.print(f"then: cdc check{which} && cdc run{which}", markup=False)
 
 
 def _write(file: Path, text: str) -> None:

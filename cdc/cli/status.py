@@ -149,7 +149,7 @@ def _position(worker: "WorkerStatus") -> str:
 
 
 def _notes(status: "PipelineStatus") -> list[RenderableType]:
-    """The last problem of each worker that has not got over it."""
+    """Why a worker does not work: its last problem, or who is in front of it."""
     notes: list[RenderableType] = []
     for worker in status.workers:
         error = worker.last_error
@@ -157,6 +157,9 @@ def _notes(status: "PipelineStatus") -> list[RenderableType]:
             colour = "red" if worker.phase == "failed" else "yellow"
             text = f"{error.message}. {error.hint}" if error.hint else error.message
             notes.append(Text(f"{worker.name}: {text}", style=colour))
+        if worker.phase == "waiting":
+            text = "another instance works on it; this one takes over when that one is gone"
+            notes.append(Text(f"{worker.name}: {text}", style="cyan"))
     return notes
 
 

@@ -50,7 +50,7 @@ def table_findings(subject: Subject, missing: Sequence[str], config: Config) -> 
         )
         return
     names = listed([table.qualified_name for table in subject.tables])
-    yield Finding("ok", "tables", "tables", f"{len(subject.tables)} tables: {names}")
+    yield Finding("ok", "tables", "tables", f"{counted(len(subject.tables))}: {names}")
     yield from _rights(subject, config)
     yield from _identities(subject, config)
     yield from _partial(subject)
@@ -120,7 +120,7 @@ def _identities(subject: Subject, config: Config) -> Iterator[Finding]:
         good += not found
         yield from found
     if good:
-        message = f"{good} tables have a key, and changes carry it"
+        message = f"{counted(good)} with a key, and changes carry it"
         yield Finding("ok", "keys", "tables", message)
 
 
@@ -219,3 +219,8 @@ def _types(subject: Subject) -> Iterator[Finding]:
         )
     if supported:
         yield Finding("ok", "types", "tables", "every column has a type that is captured")
+
+
+def counted(tables: int) -> str:
+    """`1 table`, `2 tables`."""
+    return f"{tables} table{'' if tables == 1 else 's'}"

@@ -64,6 +64,7 @@ def test_the_commands_lead_from_a_database_to_an_index(
     ran = folder.cdc(*run, "--until-current")
 
     assert began.code == 0, began.err
+    assert began.out.endswith("then: cdc check && cdc run\n")
     assert {"cdc.yaml", "cdc.sql"} <= {path.name for path in tmp_path.iterdir()}
     assert checked.code == 0, checked.out + checked.err
     assert ran.code == 0, ran.err

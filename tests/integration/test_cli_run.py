@@ -70,6 +70,7 @@ def test_check_says_ready_and_exits_0(shop: Folder) -> None:
 
     assert result.code == 0, result.out
     assert "source shop (postgres)" in result.out
+    assert "1 table with a key, and changes carry it" in result.out
     assert "\x1b[" not in result.out
 
 
@@ -281,6 +282,7 @@ def test_init_writes_a_configuration_that_runs(
     again = shop.cdc("init", postgres_database.url, "-c", "made.yaml")
 
     assert made.code == 0, made.err
+    assert "then: cdc check -c made.yaml && cdc run -c made.yaml" in made.out
     assert again.code == 2
     assert "made.yaml exists. Add --force" in again.error()
     assert (shop.path / "made.yaml").stat().st_mode & 0o777 == 0o600

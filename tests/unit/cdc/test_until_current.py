@@ -160,6 +160,17 @@ def test_a_worker_that_only_retries_ends_it_when_patience_is_over(
     ]
 
 
+def test_a_source_that_another_instance_has_is_given_up_with_that_reason(source: Worker) -> None:
+    until = UntilCurrent(patience_s=60.0)
+    source.phase = "waiting"
+    until.step([source], 0.0)
+
+    verdict = until.step([source], 60.0)
+
+    assert verdict is not None
+    assert verdict[0].endswith(": another instance works on it")
+
+
 def test_patience_begins_anew_with_each_commit(source: Worker, sink: Worker) -> None:
     until = UntilCurrent(patience_s=60.0)
 

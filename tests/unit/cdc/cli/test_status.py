@@ -1,5 +1,7 @@
 """What `cdc status` shows on terminals of any width."""
 
+import dataclasses
+
 import pytest
 from rich.console import Console
 
@@ -42,8 +44,9 @@ SINK = WorkerStatus(
 )
 
 
-def shown(columns: int) -> list[str]:
-    status = PipelineStatus("shop", "degraded", "1.0", "pure", "embedded", 0, 0, (SOURCE, SINK))
+def shown(columns: int, *workers: WorkerStatus) -> list[str]:
+    shown = workers or (SOURCE, SINK)
+    status = PipelineStatus("shop", "degraded", "1.0", "pure", "embedded", 0, 0, shown)
     out = Console(width=columns, soft_wrap=True)
     with out.capture() as captured:
         out.print(view([status], out))
@@ -69,3 +72,11 @@ def test_a_narrow_terminal_gets_lines_that_nobody_has_to_puzzle_together(columns
         "    0 changes, 0/s, lag 12 records, ?, 3 restarts",
         "search: no space. Free some.",
     ]
+
+
+def test_a_source_that_waits_says_for_whom() -> None:
+    waiting = dataclasses.replace(SOURCE, phase="waiting", progress=None)
+
+    assert shown(120, waiting)[-1] == (
+        "shop: another instance works on it; this one takes over when that one is gone"
+    )
