@@ -243,7 +243,7 @@ class DebeziumJson:
         self, plan: TablePlan, event: ChangeEvent, op: str, clock: bytes, out: list[bytes]
     ) -> None:
         """Everything behind the rows."""
-        position = b"%d" % event.position
+        position = str(event.position).encode("ascii")
         out.append(plan.head)
         out.append(position)
         out.append(plan.middle)

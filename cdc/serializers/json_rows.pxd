@@ -46,7 +46,7 @@ cdef class RowWriter:
     cpdef bytes key(self, RowPlan plan, object row)
 
     @cython.locals(raw_row=RawRow, scratch=Scratch, column=ColumnPlan, index=Py_ssize_t, way=int,
-                   ways=list, text=bytes)
+                   ways=list, text=bytes, raw=list)
     cdef _columns(self, RowPlan plan, list columns, object row, bint old, list out)
 
 

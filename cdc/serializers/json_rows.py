@@ -129,14 +129,15 @@ class RowWriter:
         out: list[bytes],
     ) -> None:
         raw_row = row if isinstance(row, RawRow) else None
-        values: Sequence[object] = row if raw_row is None else raw_row.raw  # type: ignore[assignment]
+        raw: list[object] = []
         if raw_row is not None:
             plan.enter(raw_row.layout)
+            raw = raw_row.raw
         ways = plan.ways
         scratch = self._scratch
         for column in columns:
             index = column.index
-            value = values[index]
+            value = row[index] if raw_row is None else raw[index]
             if value is None:
                 text = column.null
                 if column.null_lost:

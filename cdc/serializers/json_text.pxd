@@ -19,6 +19,8 @@ cdef Py_ssize_t _ROOM_FACTOR
 cdef Py_ssize_t _ROOM_BYTES
 cdef const unsigned char* _ESCAPES
 cdef const unsigned char* _HEX
+cdef bytes _UUID_TABLE
+cdef const unsigned char* _UUID_BYTES
 
 
 @cython.final
@@ -49,5 +51,5 @@ cdef int _character(const unsigned char* raw, Py_ssize_t index, Py_ssize_t size)
 cdef Py_ssize_t _surrogates(const unsigned char* raw, Py_ssize_t index, unsigned char* out, Py_ssize_t at) noexcept
 cdef Py_ssize_t _unit(int code, unsigned char* out, Py_ssize_t at) noexcept
 cdef Py_ssize_t boolean(const unsigned char* raw, Py_ssize_t size, unsigned char* out, Py_ssize_t at) noexcept
-@cython.locals(index=Py_ssize_t, byte=int)
+@cython.locals(index=Py_ssize_t, byte=int, dashes=int)
 cdef Py_ssize_t uuid(const unsigned char* raw, Py_ssize_t size, unsigned char* out, Py_ssize_t at) noexcept

@@ -48,6 +48,9 @@ _ROOM_BYTES: Final = 64
 # What follows the backslash of a control character; u: its number does.
 _ESCAPES: Final = b"uuuuuuuubtnufruuuuuuuuuuuuuuuuuu"
 _HEX: Final = b"0123456789ABCDEF"
+# 1 for the characters of a UUID.
+_UUID_TABLE: Final = bytes(n in b"0123456789abcdef-" for n in range(256))
+_UUID_BYTES: Final = _UUID_TABLE
 
 
 class Scratch:
@@ -236,14 +239,16 @@ def uuid(raw: bytes, size: int, out: bytearray, at: int) -> int:
     """Canonical text in lower case, quoted."""
     if size != 36:
         return -1
+    dashes = 0
     out[at] = 34
     for index in range(36):
         byte = raw[index]
-        if index == 8 or index == 13 or index == 18 or index == 23:  # noqa: PLR1714
-            if byte != 45:
-                return -1
-        elif not (48 <= byte <= 57 or 97 <= byte <= 102):
+        if _UUID_BYTES[byte] == 0:
             return -1
         out[at + 1 + index] = byte
+        if byte == 45:
+            dashes += 1
+    if dashes != 4 or raw[8] != 45 or raw[13] != 45 or raw[18] != 45 or raw[23] != 45:
+        return -1
     out[at + 37] = 34
     return at + 38

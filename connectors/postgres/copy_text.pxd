@@ -17,7 +17,7 @@ cdef class RowMaker:
     @cython.locals(index=Py_ssize_t)
     cpdef append(self, list lines, Py_ssize_t start, Py_ssize_t stop, list events)
 
-@cython.locals(content=bytes, values=list, index=Py_ssize_t)
+@cython.locals(content=bytes, values=list, value=bytes, index=Py_ssize_t)
 cpdef list fields(bytes line, Py_ssize_t width)
 
 cdef bytes _unescaped(bytes value)

@@ -59,10 +59,12 @@ def fields(line: bytes, width: int) -> list[object]:
     values: list[object] = list(content.split(b"\t")) if width or content else []
     if len(values) != width or line[-1:] != b"\n":
         raise DecodeError(f"a row of {len(values)} columns, not {width}", kind="COPY")
-    if b"\\" in content:
+    # A number is looked for at once; bytes are first taken for a number, which is an error inside.
+    if 92 in content:
         for index in range(width):
             value = values[index]
-            if isinstance(value, bytes) and b"\\" in value:
+            assert isinstance(value, bytes)
+            if 92 in value:
                 values[index] = None if value == b"\\N" else _unescaped(value)
     return values
 

@@ -7,7 +7,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from cdc.errors import CdcError
-from cdc.event import EVERY_PARTITION, Record
+from cdc.event import EVERY_PARTITION, Record, Topic
 from cdc.logs.kafka.client import Clients, left_s
 from cdc.logs.kafka.config import Config
 from cdc.logs.kafka.failures import Reasons, kafka_error
@@ -58,13 +58,8 @@ class Outbox:
         """
         deadline_s = time.monotonic() + timeout_s
         while self._taken < len(records):
-            for record in records[self._taken : self._taken + SLICE]:
-                if record.topic.name not in self._ready:
-                    self._topics.partitions(record.topic)
-                    self._ready.add(record.topic.name)
-                if not self._queue(record, deadline_s):
-                    return False
-                self._taken += 1
+            if not self._queue_all(records[self._taken : self._taken + SLICE], deadline_s):
+                return False
             self.producer.poll(0)
             self.raise_failure()
             if self._taken < len(records) and left_s(deadline_s) == 0:
@@ -96,6 +91,38 @@ class Outbox:
     def close(self) -> None:
         """Drop what is queued. The producer ends with its last reference, waiting for nothing."""
         self.producer.purge()
+
+    def _queue_all(self, records: Sequence[Record], deadline_s: float) -> bool:
+        """Queue these, counting in `_taken`; what is not usual with one is up to `_queue`."""
+        produce = self.producer.produce
+        topic: Topic | None = None
+        name = ""
+        queued = 0
+        try:
+            for record in records:
+                if record.topic is not topic:
+                    topic = record.topic
+                    name = topic.name
+                    if name not in self._ready:
+                        self._topics.partitions(topic)
+                        self._ready.add(name)
+                if record.partition is None:
+                    try:
+                        produce(
+                            name,
+                            record.value,
+                            record.key,
+                            headers=record.all_headers(),  # type: ignore[arg-type]
+                        )
+                    except (BufferError, KafkaException):
+                        if not self._queue(record, deadline_s):
+                            return False
+                elif not self._queue(record, deadline_s):
+                    return False
+                queued += 1
+        finally:
+            self._taken += queued
+        return True
 
     def _queue(self, record: Record, deadline_s: float) -> bool:
         partition = record.partition
