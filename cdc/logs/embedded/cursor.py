@@ -34,14 +34,20 @@ class Cursor:
     """The reading end of one source's log, for the topics that `patterns` mean.
 
     `committed` gives the offset to begin at by topic; topics without one begin at BEGINNING.
+    `since_us` is when its group began to read this log, None when nobody relies on every delete.
     """
 
     def __init__(
-        self, folder: SourceFolder, patterns: Patterns, committed: Mapping[str, int]
+        self,
+        folder: SourceFolder,
+        patterns: Patterns,
+        committed: Mapping[str, int],
+        since_us: int | None = None,
     ) -> None:
         self.folder = folder
         self._patterns = patterns
         self._committed = committed
+        self._since_us = since_us
         self._positions: dict[str, int] = {}
         self._known: dict[int, str | None] = {}
         self._ready: deque[Stored] = deque()
@@ -199,6 +205,8 @@ class Cursor:
                 self._positions[topic.name] = topic.base
             elif position < topic.base and not topic.compacted:
                 raise self._lost(topic.name, position, topic.base)
+            elif self._since_us is not None:
+                self._refuse_forgotten(topic.name, position, segments.forgotten_of(connection))
 
     def _next_segment(self) -> bool:
         """Go to the following segment, if there is one and this one is read to its end."""
@@ -237,6 +245,17 @@ class Cursor:
                     f"topic {name} ends at offset {topic.end}, but offset {position} is to be read",
                     hint="The log was restored from an older copy. Run `cdc reset SINK`.",
                 )
+
+    def _refuse_forgotten(self, topic: str, position: int, forgotten: segments.Forgotten) -> None:
+        if any(
+            end > position and at_us > (self._since_us or 0)
+            for at_us, end in forgotten.get(topic, ())
+        ):
+            raise PositionLost(
+                f"deletes in topic {topic} behind offset {position} are no longer in the log: "
+                "they came longer ago than log.tombstone_age_s",
+                hint="Empty the store, then run `cdc reset SINK` to fill it from the beginning.",
+            )
 
     def _lost(self, topic: str, position: int, start: int) -> PositionLost:
         return PositionLost(

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,10 @@ from urllib.parse import quote
 from cdc.errors import TransientError
 from cdc.logs.embedded import files, segments
 
+_SINCE_TABLE: Final = """
+CREATE TABLE IF NOT EXISTS readings (log_id TEXT PRIMARY KEY, since_us INTEGER NOT NULL)
+WITHOUT ROWID
+"""
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS offsets (
     log_id TEXT NOT NULL, topic TEXT NOT NULL, next INTEGER NOT NULL, PRIMARY KEY (log_id, topic)
@@ -51,6 +56,7 @@ class Group:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute(_TABLE)
+                connection.execute(_SINCE_TABLE)
         except BaseException:
             connection.close()
             self._lock.release()
@@ -71,6 +77,25 @@ class Group:
                 if not connection.execute("SELECT 1 FROM sqlite_master").fetchall():
                     return {}
                 return dict(connection.execute(query, (log_id,)))
+
+    def since_us(self, log_id: str) -> int:
+        """When the working member, which this is, began to read this log; now if it does so now."""
+        assert self._connection is not None, "only the working member asks"
+        now_us = time.time_ns() // 1000
+        with segments.translating(self._path):
+            self._connection.execute(
+                "INSERT OR IGNORE INTO readings VALUES (?, ?)", (log_id, now_us)
+            )
+            (found,) = self._connection.execute(
+                "SELECT since_us FROM readings WHERE log_id = ?", (log_id,)
+            ).fetchone()
+        return int(found)
+
+    def begin_again(self, log_id: str) -> None:
+        """What was read of this log is read again from its beginning."""
+        assert self._connection is not None, "only the working member does"
+        with segments.translating(self._path):
+            self._connection.execute("DELETE FROM readings WHERE log_id = ?", (log_id,))
 
     def commit(self, offsets: Mapping[tuple[str, str], int]) -> None:
         """Store the offsets to go on from, by log id and topic; durable on return.

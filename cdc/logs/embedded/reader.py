@@ -161,12 +161,19 @@ class EmbeddedReader:
         if not log_id:
             return
         committed: Mapping[str, int] = {}
-        if self._group is not None and not self._from_beginning:
-            committed = self._group.offsets(log_id)
+        since_us: int | None = None
+        if self._group is not None:
+            if not self._from_beginning:
+                committed = self._group.offsets(log_id)
+            if not committed:
+                self._group.begin_again(log_id)
+            since_us = self._group.since_us(log_id)
         sought = {
             place.topic: offset
             for place, offset in self._sought.items()
             if place.number == folder.number
         }
         self._log_ids[folder.number] = log_id
-        self._cursors[folder.number] = Cursor(folder, self._patterns, {**committed, **sought})
+        self._cursors[folder.number] = Cursor(
+            folder, self._patterns, {**committed, **sought}, since_us
+        )

@@ -5,11 +5,12 @@ when they were closed. `base` and `end` of a topic are its end when the segment 
 Batches are in the order of their appending (`id`), offsets within a topic rise with it.
 """
 
+import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -52,6 +53,10 @@ _BUSY_MS: Final = 10_000
 _PRIMARY: Final = 0xFF
 
 
+Forgotten = Mapping[str, Sequence[tuple[int, int]]]
+"""By topic: when markers were dropped, in microseconds since 1970, and the offset behind them."""
+
+
 @dataclass(slots=True)
 class TopicState:
     """A topic in one segment."""
@@ -70,7 +75,8 @@ class State:
 
     `log_id` tells one making of a source's log from another. `expired` says that retention has
     taken the records of topics that are not compacted, `compacted` that every superseded record of
-    the others is gone. `created_us` is microseconds since 1970.
+    the others is gone. `created_us` is microseconds since 1970. `forgotten` says of which markers
+    of deleted keys nothing is left, see `forgotten_of`.
     """
 
     log_id: str
@@ -79,6 +85,7 @@ class State:
     checkpoint: Mapping[str, bytes]
     expired: bool = False
     compacted: bool = False
+    forgotten: Forgotten = field(default_factory=dict)
 
 
 @contextmanager
@@ -146,6 +153,7 @@ def _write_state(connection: sqlite3.Connection, state: State) -> None:
         "created_us": str(state.created_us),
         "expired": str(int(state.expired)),
         "compacted": str(int(state.compacted)),
+        "forgotten": json.dumps(state.forgotten),
     }
     connection.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
     connection.executemany(
@@ -220,6 +228,32 @@ def _refuse_unknown(connection: sqlite3.Connection, path: Path) -> None:
 def facts(connection: sqlite3.Connection) -> dict[str, str]:
     """The segment's facts by name, as `State` lists them."""
     return dict(connection.execute("SELECT name, value FROM facts"))
+
+
+def forgotten_of(connection: sqlite3.Connection) -> dict[str, list[tuple[int, int]]]:
+    """Markers of deleted keys that this segment, or one it stands for, has no more.
+
+    A reader that read before a marker's offset, before the marker was dropped, may have missed
+    the delete.
+    """
+    found = json.loads(facts(connection).get("forgotten", "{}"))
+    return {topic: [(at_us, end) for at_us, end in pairs] for topic, pairs in found.items()}
+
+
+def forget(connection: sqlite3.Connection, topic: str, at_us: int, end: int) -> None:
+    """Add to `forgotten_of` in the present transaction."""
+    found = forgotten_of(connection)
+    found[topic] = newest_and_last([*found.get(topic, ()), (at_us, end)])
+    connection.execute("REPLACE INTO facts VALUES ('forgotten', ?)", (json.dumps(found),))
+
+
+def newest_and_last(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Only the pairs that no other one surpasses in time and offset; the others say nothing."""
+    kept: list[tuple[int, int]] = []
+    for at_us, end in sorted(set(pairs), reverse=True):
+        if not kept or end > kept[-1][1]:
+            kept.append((at_us, end))
+    return kept
 
 
 def topics(connection: sqlite3.Connection) -> dict[str, TopicState]:

@@ -10,7 +10,8 @@ Files are swapped oldest first, so that an older record is gone before the one t
 import hashlib
 import os
 import sqlite3
-from collections.abc import Generator, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,6 +80,11 @@ def run(folder: Path, config: Config, now_us: int) -> Generator[None]:
 
     Raises StorageFull, TransientError, DecodeError; what was being made is then removed.
     """
+    began_s = time.monotonic()
+
+    def present_us() -> int:
+        return now_us + int((time.monotonic() - began_s) * 1e6)
+
     names = files.live(files.segment_names(folder))[:-1]
     closed = []
     for name in names:
@@ -97,7 +103,8 @@ def run(folder: Path, config: Config, now_us: int) -> Generator[None]:
                     if segment.dirty:
                         yield from _collect(folder / segment.name.file, keys)
             for group in _groups(closed, todo, config):
-                rewriting = _Rewriting(folder, group, todo, keys, plain, now_us - tombstone_age_us)
+                before_us = now_us - tombstone_age_us
+                rewriting = _Rewriting(folder, group, todo, keys, plain, before_us, present_us)
                 yield from rewriting.run()
         finally:
             keys_path.unlink(missing_ok=True)
@@ -207,6 +214,7 @@ class _Rewriting:
         keys: sqlite3.Connection,
         plain_topics: frozenset[str],
         tombstones_before_us: int,
+        now_us: Callable[[], int],
     ) -> None:
         self._folder = folder
         self._group = group
@@ -215,6 +223,9 @@ class _Rewriting:
         self._plain_topics = plain_topics
         self._expired = group[0].expired or group[0].name in todo.expire
         self._tombstones_before_us = tombstones_before_us
+        self._now_us = now_us
+        # The offset behind the last marker that was dropped and is not written down yet, by topic.
+        self._dropped: dict[str, int] = {}
 
     def run(self) -> Generator[None]:
         """Make the new file, swap it in, remove the old ones."""
@@ -239,13 +250,17 @@ class _Rewriting:
                             )
                             kept_batches += 1
                             written_bytes += len(row[5])
+                        for topic, end in self._dropped.items():
+                            segments.forget(connection, topic, self._now_us(), end)
+                        self._dropped.clear()
                         if written_bytes >= SYNC_BYTES:
                             connection.execute("COMMIT")
                             connection.execute("BEGIN")
                             written_bytes = 0
                         yield
                 connection.execute("COMMIT")
-            if kept_batches:
+                is_void = not kept_batches and not segments.forgotten_of(connection)
+            if not is_void:
                 making.rename(self._folder / target.file)
                 files.sync_folder(self._folder)
         finally:
@@ -263,6 +278,13 @@ class _Rewriting:
             facts = segments.facts(connection)
         with closing(segments.open_to_read(last)) as connection, segments.translating(last):
             topics = segments.topics(connection)
+        forgotten: dict[str, list[tuple[int, int]]] = {}
+        for segment in self._group:
+            path = self._folder / segment.name.file
+            with closing(segments.open_to_read(path)) as connection, segments.translating(path):
+                for name, pairs in segments.forgotten_of(connection).items():
+                    together = [*forgotten.get(name, ()), *pairs]
+                    forgotten[name] = segments.newest_and_last(together)
         for name, topic in topics.items():
             topics[name] = replace(topic, base=bases.get(name, 0))
         return segments.State(
@@ -272,6 +294,7 @@ class _Rewriting:
             {},
             expired=self._expired,
             compacted=self._todo.compact or not any(segment.dirty for segment in self._group),
+            forgotten=forgotten,
         )
 
     def _rows(self, name: SegmentName) -> Iterator[tuple[int, int, int, int, int, bytes] | None]:
@@ -315,6 +338,7 @@ class _Rewriting:
             if found is not None and first + relative < found[0]:
                 continue
             if value is None and drop_markers:
+                self._dropped[topic.name] = first + relative + 1
                 continue
             kept.append(index)
         if not kept:
