@@ -166,6 +166,8 @@ class AdminServer:
             thread.start()
         if not self._server.answering.wait(START_TIMEOUT_S):
             self.stop()
+            for listener in sockets:
+                listener.close()
             raise CdcError("the admin server did not start", hint="See the log above for why.")
 
     def stop(self) -> None:

@@ -1,11 +1,12 @@
 """Who uses a state folder, and that nobody else can look into it."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from cdc.errors import ConfigError
+from cdc.errors import ConfigError, StorageFull
 from cdc.state_dir import (
     AlreadyRunning,
     Claim,
@@ -14,6 +15,7 @@ from cdc.state_dir import (
     socket_path,
     socket_paths,
 )
+from tests.unit.cdc.logs.as_nobody import forbidden
 
 
 def test_folders_are_private_at_every_level(tmp_path: Path) -> None:
@@ -87,3 +89,43 @@ def test_sockets_are_named_by_what_they_were_narrowed_to(tmp_path: Path) -> None
 
     assert (whole.name, part.name) == ("cdc.sock", "cdc.a.b.sock")
     assert socket_paths(tmp_path) == [whole, part]
+
+
+def test_a_folder_that_this_user_may_not_write_is_named(tmp_path: Path) -> None:
+    folder = make_private(tmp_path / "state")
+
+    with forbidden(tmp_path), pytest.raises(ConfigError, match=r"permission denied.*Set state_dir"):
+        make_private(folder)
+
+
+def test_a_folder_of_another_user_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+
+    with pytest.raises(ConfigError, match=r"cannot use .*: permission denied"):
+        make_private(tmp_path)
+
+
+def test_a_claim_that_cannot_be_made_is_named_and_frees_the_others(tmp_path: Path) -> None:
+    (private_folder(tmp_path, "claims") / "b.lock").mkdir()
+
+    with pytest.raises(ConfigError, match=r"cannot use .*b\.lock: is a directory"):
+        Claim(tmp_path, ["a", "b"])
+
+    Claim(tmp_path, ["a"]).close()
+
+
+def test_a_claim_on_a_full_disk_is_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+
+    with pytest.raises(StorageFull, match=r"cannot write .*a\.lock: no space left"):
+        Claim(tmp_path, ["a"])
+
+    monkeypatch.undo()
+    Claim(tmp_path, ["a"]).close()

@@ -196,3 +196,10 @@ def test_worker_that_came_later_has_no_curve_before_it_came(daemon: ChosenDaemon
 
     assert isinstance(workers, dict)
     assert workers["cache"] == {"rate_per_s": [0.0, 1200.0], "lag_s": [None, 0.2]}
+
+
+def test_metrics_are_in_prometheus_text_format(browser: TestClient) -> None:
+    answer = browser.get("/metrics")
+
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert "# TYPE tidewire_" in answer.text

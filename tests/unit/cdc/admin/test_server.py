@@ -6,9 +6,11 @@ from tempfile import TemporaryDirectory
 
 import httpx2 as httpx
 import pytest
+import uvicorn
 
+import cdc.admin.server
 from cdc.admin.server import AdminServer, bind_unix, listen_address
-from cdc.errors import ConfigError
+from cdc.errors import CdcError, ConfigError
 from tests.unit.cdc.admin.daemons import SINK, SOURCE, ChosenDaemon
 
 
@@ -130,3 +132,25 @@ def test_listen_address(text: str, address: tuple[str, int]) -> None:
 def test_listen_that_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="no address"):
         listen_address(text)
+
+
+def test_a_server_that_does_not_answer_in_time_is_stopped_and_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ends(self: uvicorn.Server, sockets: list[socket.socket] | None = None) -> None:
+        self.should_exit = True
+
+    monkeypatch.setattr(cdc.admin.server._Server, "startup", ends)
+    monkeypatch.setattr(cdc.admin.server, "START_TIMEOUT_S", 0.05)
+    server = AdminServer(ChosenDaemon(SOURCE), folder / "s")
+
+    with pytest.raises(CdcError, match="did not start"):
+        server.start()
+
+    assert not (folder / "s").exists()
+
+
+def test_a_server_that_was_never_started_can_be_stopped(folder: Path) -> None:
+    AdminServer(ChosenDaemon(SOURCE), folder / "s").stop()
+
+    assert not (folder / "s").exists()

@@ -148,3 +148,20 @@ def test_a_file_of_somebody_else_is_refused(path: Path, prepare: object, says: s
 def _set_version(path: Path, version: int) -> None:
     with closing(sqlite3.connect(path)) as file:
         file.execute(f"PRAGMA user_version = {version}")
+
+
+def test_letters_that_cannot_be_kept_leave_none_of_their_batch(
+    kept: DeadLetterFile, path: Path
+) -> None:
+    kept._connection.execute(
+        'CREATE TEMP TRIGGER full BEFORE INSERT ON main.letters WHEN NEW."offset" = 2'
+        " BEGIN SELECT RAISE(ABORT, 'no room'); END"
+    )
+
+    with pytest.raises(TransientError, match="no room"):
+        kept.put([letter(1), letter(2)])
+
+    assert kept.count() == 0
+    kept.put([letter(3)])
+    with closing(DeadLetterFile(path)) as other:
+        assert [one.stored.offset for one in other.letters()] == [3]

@@ -1,5 +1,6 @@
 """The embedded log when the disk, the folder or its user are in the way."""
 
+import errno
 import logging
 import os
 import resource
@@ -392,3 +393,44 @@ def test_records_of_a_topic_that_was_not_read_cannot_be_committed(tmp_path: Path
     reader.close()
     with pytest.raises(RuntimeError, match="closed"):
         reader.poll(1, 0.0)
+
+
+def test_a_commit_that_fails_halfway_is_rolled_back(tmp_path: Path) -> None:
+    group = Group(tmp_path, "sink")
+    assert group.try_join()
+    assert group._connection is not None
+    group._connection.execute(
+        "CREATE TEMP TRIGGER full BEFORE INSERT ON main.offsets WHEN NEW.topic = 'b'"
+        " BEGIN SELECT RAISE(ABORT, 'no room'); END"
+    )
+
+    with pytest.raises(TransientError, match="no room"):
+        group.commit({("id", "a"): 7, ("id", "b"): 7})
+
+    assert group.offsets("id") == {}
+    group.commit({("id", "c"): 8})
+    assert group.offsets("id") == {"c": 8}
+    group.leave()
+
+
+def test_no_room_for_a_file_is_a_full_disk(tmp_path: Path) -> None:
+    error = files.translated(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
+
+    assert isinstance(error, StorageFull)
+
+
+def test_a_segment_that_cannot_be_made_whole_is_closed_again(tmp_path: Path) -> None:
+    state = segments.State("id", 0, {}, {})
+
+    with no_room_for_files(), pytest.raises(TransientError, match="disk I/O error"):
+        segments.make(tmp_path / "one.making", state)
+
+    segments.make(tmp_path / "one.making", state).close()
+
+
+def test_a_segment_that_cannot_be_opened_is_an_error_with_its_place(tmp_path: Path) -> None:
+    folder = tmp_path / "one.segment"
+    folder.mkdir()
+
+    with pytest.raises(TransientError, match="cannot use"):
+        segments.open_to_read(folder)

@@ -1,5 +1,6 @@
 """A source without a database that behaves as its settings say: what a supervisor must survive."""
 
+import sys
 import time
 from typing import Literal
 
@@ -40,6 +41,7 @@ class Supervised:
 
     def poll(self, timeout_s: float) -> Batch | None:
         if self._behave == "deaf":
+            print("deaf", file=sys.stderr, flush=True)
             while True:
                 time.sleep(60)
         if not self._marks:

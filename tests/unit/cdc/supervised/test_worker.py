@@ -1,7 +1,9 @@
 """One worker process without its supervisor: how it takes orders, and how it ends."""
 
+import ctypes
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from cdc.channel import Channel, Message, pair
 from cdc.children import command_line, environment
-from cdc.worker import Exit, Order
+from cdc.worker import Exit, Order, die_with_parent
 from tests.unit.cdc import supervised
 
 PATIENCE_S = 60.0
@@ -116,7 +118,8 @@ def test_ctrl_c_is_the_supervisors_business(start: Callable[[str], Worker]) -> N
 
 def test_a_second_sigterm_ends_it_at_once(start: Callable[[str], Worker]) -> None:
     worker = start(well("deaf"))
-    worker.until(lambda message: "progress" in message)
+    assert worker.process.stderr is not None
+    assert "deaf\n" in iter(worker.process.stderr.readline, "")
 
     until_s = time.monotonic() + PATIENCE_S
     while worker.process.poll() is None and time.monotonic() < until_s:
@@ -168,3 +171,38 @@ def test_the_channel_is_all_it_is_given(start: Callable[[str], Worker]) -> None:
     assert arguments[1:4] == ["-P", "-m", "cdc.worker"]
     assert arguments[4].isdigit()
     assert isinstance(worker.channel, Channel)
+
+
+def test_what_a_newer_supervisor_says_and_it_does_not_know_changes_nothing(
+    start: Callable[[str], Worker],
+) -> None:
+    worker = start(well())
+    worker.until_phase("streaming")
+
+    worker.channel.send({"sing": "loudly"})
+    worker.channel.send({"stop": True})
+
+    assert worker.process.wait(PATIENCE_S) == Exit.STOPPED
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_only_debug_shows_where_a_mistake_was_made(tmp_path: Path, debug: bool) -> None:
+    text = f"name: shop\nsources:\n  shop: {well('mistaken')}\n"
+    order = Order("source", "shop", str(tmp_path / "cdc.yaml"), text, "json", debug=debug)
+    worker = Worker(order)
+
+    _, told = worker.process.communicate(timeout=PATIENCE_S)
+
+    assert worker.process.returncode == Exit.RETRY
+    assert ("Traceback" in told, supervised.SECRET in told) == (debug, debug)
+    worker.channel.close()
+
+
+def test_where_the_kernel_cannot_tell_of_a_parents_death_nothing_is_asked_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    # Asking would fail: there is no such library to load.
+    monkeypatch.setattr(ctypes, "CDLL", None)
+
+    die_with_parent()
