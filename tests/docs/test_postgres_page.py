@@ -3,10 +3,13 @@
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 import connectors.postgres
 from connectors.postgres.config import Config
+from tests.integration.command_line import Folder
+from tests.lab import PostgresDatabase
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sources" / "postgres.md").read_text("utf-8")
 FOLDER = Path(connectors.postgres.__path__[0])
@@ -32,3 +35,37 @@ def test_the_example_is_a_configuration() -> None:
         ).snapshot
         == "initial"
     )
+
+
+@pytest.mark.postgres
+def test_the_least_rights_are_enough_for_a_check_without_errors(
+    postgres_database: PostgresDatabase, tmp_path: Path
+) -> None:
+    given = PAGE.partition("## Give the least rights")[2]
+    (statements,) = re.findall(r"```sql\n(.*?)```", given.partition("## ")[0], re.DOTALL)
+    role, password = postgres_database.create_role("LOGIN REPLICATION")
+    url = postgres_database.url.replace("postgres@", f"{role}:{password}@")
+    # The fixture makes the role, so that it also removes it.
+    rights = [text.strip() for text in statements.split(";") if "CREATE ROLE" not in text]
+    postgres_database.execute(
+        "CREATE TABLE products (id int PRIMARY KEY)",
+        "CREATE TABLE orders (id int PRIMARY KEY)",
+        *[
+            re.sub(r"\bTO cdc\b", f"TO {role}", text).replace(
+                "DATABASE shop", f"DATABASE {postgres_database.name}"
+            )
+            for text in rights
+            if text
+        ],
+    )
+    folder = Folder(tmp_path)
+    folder.write(
+        "name: shop\nsources:\n  shop:\n    type: postgres\n"
+        f"    url: {url}\n    tables: [public.products, public.orders]\n"
+        "sinks: {out: {type: blackhole, from: [public.products]}}\n"
+    )
+
+    result = folder.cdc("check")
+
+    assert result.code == 0, result.out + result.err
+    assert len(rights) > 4
