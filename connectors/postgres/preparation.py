@@ -14,7 +14,7 @@ from connectors.postgres.assemble import StreamPosition
 from connectors.postgres.config import Config
 from connectors.postgres.connection import translated
 from connectors.postgres.names import made_by
-from connectors.postgres.publications import ensure_publication, unpublished
+from connectors.postgres.publications import ensure_publication, require_published
 from connectors.postgres.replication import ReplicationConnection, System
 from connectors.postgres.resume import (
     Origin,
@@ -133,7 +133,8 @@ def plan_stream(
     here = {(table.qualified_name, table.oid) for table in tables}
     # From now on changes of these pass by unseen: if they are captured again, they are read again.
     parts.update((part_name(name), None) for name, oid in done if (name, oid) not in here)
-    _require_published(connection, names, [t for t in tables if (t.qualified_name, t.oid) in done])
+    known = [table for table in tables if (table.qualified_name, table.oid) in done]
+    require_published(connection, names.publication, known)
     ensure_publication(
         connection,
         names.publication,
@@ -182,19 +183,6 @@ def _require_resumable(
             f"a transaction is in the log in part, as publication {origin.publication} has it; "
             f"its rest cannot be read through {names.publication}",
             hint=f"Configure `publication: {origin.publication}` until the source has caught up.",
-        )
-
-
-def _require_published(
-    connection: Connection, names: Names, tables: Sequence[CapturedTable]
-) -> None:
-    """Raise PositionLost when changes of tables that were captured before did not come."""
-    gone = unpublished(connection, names.publication, tables)
-    if gone:
-        raise PositionLost(
-            f"publication {names.publication} no longer has "
-            f"{', '.join(table.qualified_name for table in gone)}, whose changes since then were "
-            "not sent"
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final, LiteralString
 import psycopg
 from psycopg import sql
 
-from cdc.errors import SourceRefused
+from cdc.errors import PositionLost, SourceRefused
 from connectors.postgres.connection import rows_of, translated
 from connectors.postgres.tables import CapturedTable
 
@@ -28,6 +28,10 @@ JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid,
      LATERAL (SELECT pg_catalog.to_jsonb(r) AS entry) j
 WHERE p.pubname = %s AND (j.entry ->> 'prqual' IS NOT NULL OR j.entry ->> 'prattrs' IS NOT NULL)
 """
+_EXISTING: Final[LiteralString] = """
+SELECT c.oid::pg_catalog.int8 FROM pg_catalog.pg_class c
+WHERE c.oid = ANY (%s::pg_catalog.oid[])
+"""
 _OPERATIONS: Final = ("insert", "update", "delete", "truncate")
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -42,6 +46,29 @@ def unpublished(
         return []
     published = {oid for (oid,) in rows_of(connection, doing, _TABLES, (name,))}
     return [table for table in tables if table.oid not in published]
+
+
+def require_published(connection: Connection, name: str, tables: Sequence[CapturedTable]) -> None:
+    """Raise when the server leaves out changes of tables that still exist, which it does not say.
+
+    PositionLost for a table that the publication had and has no more, SourceRefused when it has
+    been narrowed. A publication that is gone is left to the stream, which ends with an error.
+    """
+    doing = f"looking at publication {name}"
+    found = rows_of(connection, doing, _READ, (name,))
+    if not found:
+        return
+    _require_whole(connection, name, found[0][0], tables)
+    gone = unpublished(connection, name, tables)
+    if gone:
+        oids = [table.oid for table in gone]
+        existing = {oid for (oid,) in rows_of(connection, doing, _EXISTING, (oids,))}
+        gone = [table for table in gone if table.oid in existing]
+    if gone:
+        raise PositionLost(
+            f"publication {name} no longer has {_listed(gone)}, whose changes since then were "
+            "not sent"
+        )
 
 
 def ensure_publication(

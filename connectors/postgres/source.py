@@ -35,6 +35,7 @@ from connectors.postgres.preparation import (
     plan_snapshot_only,
     plan_stream,
 )
+from connectors.postgres.publications import require_published
 from connectors.postgres.replication import ReplicationConnection
 from connectors.postgres.resume import POSITION, Resume
 from connectors.postgres.snapshot import Snapshot, horizon
@@ -53,6 +54,7 @@ SELECT pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text,
 """
 _FLUSHED: Final[LiteralString] = "SELECT pg_catalog.pg_current_wal_flush_lsn()::pg_catalog.text"
 _SETTLE_MARGIN_S: Final = 0.05
+_PUBLICATION_INTERVAL_S: Final = 5.0
 
 
 class PostgresSource:
@@ -88,6 +90,7 @@ class PostgresSource:
         self._unsaved: dict[str, bytes | None] = {}
         self._rows_done: tuple[TableProgress, ...] = ()
         self._view_horizon: int | None = None
+        self._publication_due_s = 0.0
 
     def check(self) -> list[Finding]:
         """Every precondition, failed ones with the SQL that mends them; changes nothing."""
@@ -130,6 +133,7 @@ class PostgresSource:
         """The next batch of the present stage."""
         assert self._step is not None, "start comes first"
         self._take_commands()
+        self._look_at_publication()
         return self._step(timeout_s)
 
     def ack(self, position: Position) -> None:
@@ -288,10 +292,19 @@ class PostgresSource:
             target = end_of_record_before(Lsn.parse(inserted), page_bytes)
             settled_s = time.monotonic() + float(delay_s) + _SETTLE_MARGIN_S
             self._marks.add(command.mark, target, settled_s)
+            self._publication_due_s = 0.0
         now_s = time.monotonic()
         if self._marks.is_settled(now_s):
             flushed = rows_of(self._connection(), "asking where the log ends", _FLUSHED)[0][0]
             self._marks.settle(Lsn.parse(flushed), now_s)
+
+    def _look_at_publication(self) -> None:
+        """Notice that it was narrowed: the server then leaves changes out without a word."""
+        now_s = time.monotonic()
+        if self._streaming is not None and now_s >= self._publication_due_s:
+            self._publication_due_s = now_s + _PUBLICATION_INTERVAL_S
+            tables = self._require_plan().tables
+            require_published(self._connection(), self._names.publication, tables)
 
     def _changed_parts(self) -> Checkpoint:
         parts, self._unsaved = self._unsaved, {}

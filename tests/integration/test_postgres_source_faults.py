@@ -749,3 +749,40 @@ def test_table_taken_out_of_the_publication_is_a_lost_position(
 
     assert isinstance(error, PositionLost)
     assert "publication cdc_shop no longer has public.t" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind", "message"),
+    [
+        ("DROP TABLE t", PositionLost, "publication cdc_shop no longer has public.t"),
+        ("SET (publish = 'insert')", SourceRefused, "does not publish update, delete, truncate"),
+    ],
+)
+def test_publication_that_is_narrowed_while_streaming_is_noticed(
+    postgres_database: PostgresDatabase,
+    tmp_path: Path,
+    statement: str,
+    kind: type[CdcError],
+    message: str,
+) -> None:
+    """The server leaves changes out without a word, and the source looks well."""
+    postgres_database.execute(TABLE, "CREATE TABLE u (id int PRIMARY KEY)")
+    with Capture(postgres_database.url, tmp_path) as capture:
+        capture.until_current()
+        postgres_database.execute(f"ALTER PUBLICATION cdc_shop {statement}", "DELETE FROM t")
+
+        with pytest.raises(kind, match=message):
+            capture.until_current()
+
+
+def test_captured_table_that_is_dropped_while_streaming_is_no_fault(
+    postgres_database: PostgresDatabase, tmp_path: Path
+) -> None:
+    postgres_database.execute(TABLE, "CREATE TABLE u (id int PRIMARY KEY)")
+    with Capture(postgres_database.url, tmp_path) as capture:
+        capture.until_current()
+        postgres_database.execute("DROP TABLE u", "INSERT INTO t VALUES (5)")
+
+        capture.until_current()
+
+    assert capture.state()["public.t"] == {(5,): (5,)}
