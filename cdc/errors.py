@@ -49,7 +49,7 @@ class MissingExtra(ConfigError):
 
     def __init__(self, component: str, extra: str) -> None:
         super().__init__(
-            f"{component} needs a client library that is not installed",
+            f"no client library is installed for {component}",
             hint=f"Install it with: pip install 'tidewire[{extra}]'",
         )
         self.component = component

@@ -68,5 +68,5 @@ def test_several_missing_clients_are_one_command() -> None:
 
     together = errors.MissingExtra.of(missing)
 
-    assert together.message.startswith('sink type "redis" and sink type "opensearch" needs')
+    assert together.message.endswith('for sink type "redis" and sink type "opensearch"')
     assert together.hint == "Install it with: pip install 'tidewire[redis,opensearch]'"
