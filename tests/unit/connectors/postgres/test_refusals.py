@@ -49,7 +49,8 @@ def test_what_ends_the_pipeline_comes_with_a_next_step() -> None:
     [
         (
             (
-                'connection failed: connection to server at "db", port 1 failed: Connection refused\n'
+                'connection failed: connection to server at "db", port 1 failed: '
+                "Connection refused\n"
                 "\tIs the server running on that host and accepting TCP/IP connections?"
             ),
             (
