@@ -24,8 +24,14 @@ CAP_S: Final = 60.0
 WELL_S: Final = 60.0
 """A worker that lived this long begins with the shortest back-off again."""
 
+SILENT_S: Final = 30.0
+"""A worker that works reports twice a second; one that has not for so long hangs in some call."""
+
 RATE_S: Final = 5.0
 """Rates are taken over this time."""
+
+WORKING: Final = frozenset({SourcePhase.SNAPSHOT, SourcePhase.STREAMING, SinkPhase.DELIVERING})
+"""Phases in which a worker reports all the time."""
 
 _CAPTURE: Final = TypeAdapter(CaptureProgress)
 _DELIVER: Final = TypeAdapter(DeliverProgress)
@@ -68,7 +74,7 @@ class Child:
         self._journal = journal.bind(worker=order.name)
         self._backoff = Backoff(rng, FIRST_S, CAP_S)
         self._process: subprocess.Popen[bytes] | None = None
-        self._started_s = 0.0
+        self._started_s = self._heard_s = 0.0
         self._restart_at_s: float | None = None
         self._restarts = 0
         self._stopping = False
@@ -131,7 +137,7 @@ class Child:
                 process_group=0,
             )
         self.channel = channel
-        self._started_s = self._clock.monotonic_s()
+        self._started_s = self._heard_s = self._clock.monotonic_s()
         self._restart_at_s = None
         self._counts.clear()
         self._enter("starting")
@@ -149,6 +155,7 @@ class Child:
                 self._hear(message)
         if self._process is not None and self._process.poll() is not None:
             self._bury(self._process.returncode)
+        self._notice_silence()
         due = self._restart_at_s is not None and self._clock.monotonic_s() >= self._restart_at_s
         if due and not self._stopping:
             self._restarts += 1
@@ -172,7 +179,24 @@ class Child:
 
     # --- what happens to it -----------------------------------------------------------------------
 
+    def _notice_silence(self) -> None:
+        silent_s = self._clock.monotonic_s() - self._heard_s
+        if self._process is None or self._phase not in WORKING or silent_s < SILENT_S:
+            return
+        self._problem = Problem(
+            kind="Silence",
+            message=f'the {self.order.role} "{self.order.name}" has said nothing for '
+            f"{silent_s:.0f} s",
+            hint="It waits for a server that does not answer; it goes on by itself when that does.",
+            retriable=True,
+            at_us=self._clock.wall_us(),
+        )
+        # Whatever it says next puts this right.
+        self._enter("retrying")
+        self._journal.warning("worker is silent", message=self._problem.message)
+
     def _hear(self, message: Message) -> None:
+        self._heard_s = self._clock.monotonic_s()
         content = message.get("progress")
         if content is not None:
             adapter = _CAPTURE if self.order.role == "source" else _DELIVER

@@ -13,7 +13,8 @@ import pytest
 import structlog
 
 from cdc.channel import Channel, pair
-from cdc.children import FIRST_S, WELL_S, Child
+from cdc.children import FIRST_S, SILENT_S, WELL_S, Child
+from cdc.status import overall
 from cdc.testing.clock import ManualClock
 from cdc.worker import Order
 from tests.unit.cdc import supervised
@@ -66,6 +67,28 @@ def test_a_killed_worker_waits_and_is_started_again(tmp_path: Path) -> None:
     assert (waiting.phase, waiting.restarts) == ("retrying", 0)
     assert one.status().restarts == 1
     assert one.pid not in {None, first}
+    end(one)
+
+
+def test_a_worker_that_says_nothing_does_not_look_well(tmp_path: Path) -> None:
+    clock = ManualClock()
+    one = child(tmp_path, clock)
+    one.start()
+    tick_until(one, lambda: one.status().phase == "streaming")
+    assert one.pid is not None
+
+    os.kill(one.pid, signal.SIGSTOP)
+    while one.channel is not None and one.channel.receive():
+        one.tick()
+    clock.pass_s(SILENT_S + 1)
+    one.tick()
+    silent = one.status()
+    os.kill(one.pid, signal.SIGCONT)
+    tick_until(one, lambda: one.status().phase == "streaming")
+
+    assert (silent.phase, overall([silent])) == ("retrying", "degraded")
+    assert silent.last_error is not None
+    assert silent.last_error.message == 'the source "shop" has said nothing for 31 s'
     end(one)
 
 
