@@ -194,7 +194,8 @@ def _partial(subject: Subject) -> Iterator[Finding]:
             "partial-rows",
             "tables",
             f"updates of {names} may lack large values that did not change, so that a compacted"
-            " topic is no complete history; sinks that patch documents are not concerned",
+            " topic is no complete history; sinks patch documents, but where such an update changes"
+            " the key they cannot make the new document and keep a dead letter in its place",
             f"To have every value in every change (more WAL): {statements}",
         )
 
