@@ -16,6 +16,9 @@ cdef class TablePlan:
     cdef bytes head
     cdef bytes middle
     cdef bytes end
+    cdef str op
+    cdef bytes clock
+    cdef bytes tail
 
 
 cdef dict _OPS

@@ -28,8 +28,8 @@ class TablePlan:
     """Everything about one table structure that its records share."""
 
     __slots__ = (
-        "content", "end", "head", "mark", "middle", "rows", "snapshot", "start", "topic",
-        "transaction", "value_end",
+        "clock", "content", "end", "head", "mark", "middle", "op", "rows", "snapshot", "start",
+        "tail", "topic", "transaction", "value_end",
     )  # fmt: skip
 
     def __init__(self, content: PlanContent) -> None:
@@ -50,6 +50,10 @@ class TablePlan:
         self.head = b""
         self.middle = b""
         self.end = b""
+        # What stands behind the position, for this operation and batch.
+        self.op = ""
+        self.clock = b""
+        self.tail = b""
 
 
 class DebeziumJson:
@@ -153,6 +157,7 @@ class DebeziumJson:
             origin,
             origin_lsn,
         )
+        plan.op = ""
 
     def _change(
         self, plan: TablePlan, event: ChangeEvent, clock: bytes, records: list[Record]
@@ -248,10 +253,11 @@ class DebeziumJson:
         out.append(position)
         out.append(plan.middle)
         out.append(position)
-        out.append(plan.end)
-        out.append(_OPS[op])
-        out.append(clock)
-        out.append(plan.value_end)
+        if plan.op != op or plan.clock is not clock:
+            plan.op = op
+            plan.clock = clock
+            plan.tail = plan.end + _OPS[op] + clock + plan.value_end
+        out.append(plan.tail)
 
     def _key(self, plan: TablePlan, row: Row, other: Row | None) -> bytes | None:
         """The record's key; None when the table has none.
