@@ -11,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from cdc.errors import ConfigError, TransientError
 from cdc.secret import Secret
 from connectors.postgres import decoders
+from connectors.postgres.copy_stream import next_result
 from connectors.postgres.refusals import connection_error, session_error
 
 # What makes the text form of values and the meaning of catalog queries independent of the settings
@@ -31,6 +32,7 @@ SESSION_SETTINGS: Final = {
     "idle_in_transaction_session_timeout": "0",
 }
 
+ANSWER_TIMEOUT_S: Final = 5.0
 # A dead peer is noticed within this time instead of the hours of the system's own default.
 _DEAD_PEER: Final = {
     "keepalives_idle": 10,
@@ -145,6 +147,23 @@ def translated(doing: str) -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise session_error(error, doing) from error
+
+
+def require_answer(connection: psycopg.Connection[tuple[Any, ...]], doing: str) -> None:
+    """Raise TransientError, and close the connection, unless the session answers in time.
+
+    Asked before a question that waits as long as it takes: a session that is frozen keeps its
+    connection, so that no time-out of the network ends the wait.
+    """
+    pgconn = connection.pgconn
+    with translated(doing):
+        pgconn.send_query(b"SELECT")
+        answered = next_result(pgconn, ANSWER_TIMEOUT_S) is not None
+        while answered and next_result(pgconn, ANSWER_TIMEOUT_S) is not None:
+            pass
+    if not answered:
+        connection.close()
+        raise TransientError(f"{doing} failed: no answer in {ANSWER_TIMEOUT_S:g} s")
 
 
 def rows_of(

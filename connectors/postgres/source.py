@@ -23,7 +23,7 @@ from cdc.protocols import Finding, SourceCommand, SourceContext, SourceProgress,
 from connectors.postgres import doctor
 from connectors.postgres.assemble import StreamPosition
 from connectors.postgres.config import Config
-from connectors.postgres.connection import Dialer, rows_of
+from connectors.postgres.connection import Dialer, require_answer, rows_of
 from connectors.postgres.lease import Lease
 from connectors.postgres.lsn import Lsn, end_of_record_before
 from connectors.postgres.marks import Marks
@@ -303,8 +303,9 @@ class PostgresSource:
         now_s = time.monotonic()
         if self._streaming is not None and now_s >= self._publication_due_s:
             self._publication_due_s = now_s + _PUBLICATION_INTERVAL_S
-            tables = self._require_plan().tables
-            require_published(self._connection(), self._names.publication, tables)
+            connection, tables = self._connection(), self._require_plan().tables
+            require_answer(connection, "looking at the publication")
+            require_published(connection, self._names.publication, tables)
 
     def _changed_parts(self) -> Checkpoint:
         parts, self._unsaved = self._unsaved, {}

@@ -786,3 +786,21 @@ def test_captured_table_that_is_dropped_while_streaming_is_no_fault(
         capture.until_current()
 
     assert capture.state()["public.t"] == {(5,): (5,)}
+
+
+def test_session_that_freezes_before_the_publication_is_looked_at_is_given_up(
+    postgres_database: PostgresDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question that waits for ever would keep everybody from looking after the lease."""
+    monkeypatch.setattr("connectors.postgres.source._PUBLICATION_INTERVAL_S", 0.1)
+    monkeypatch.setattr("connectors.postgres.connection.ANSWER_TIMEOUT_S", 0.5)
+    postgres_database.execute(TABLE)
+    with Capture(postgres_database.url, tmp_path) as capture:
+        capture.until_current()
+        pid = capture.source._connection().info.backend_pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(TransientError, match="no answer in"):
+                capture.until(lambda: False)
+        finally:
+            os.kill(pid, signal.SIGCONT)
