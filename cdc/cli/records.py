@@ -104,7 +104,8 @@ def tail(
         raise CdcError(f'the log has no topic "{topic}"{did_you_mean(topic, names)}')
     with closing(parts):
         decode = parts.decoder()
-        for printed, stored in enumerate(_records(log, topic, from_start=from_start), start=1):
+        records = _records(log, topic, from_start=from_start)
+        for printed, stored in enumerate(records, start=1):  # pragma: no branch - they never end
             if as_json:
                 print_json_line(_content(stored))
             else:

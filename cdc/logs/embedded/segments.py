@@ -187,19 +187,17 @@ def open_to_read(path: Path) -> sqlite3.Connection:
 
     Raises FileNotFoundError when it is gone, TransientError, DecodeError.
     """
-    connection: sqlite3.Connection | None = None
     try:
         connection = _connect(f"file:{quote(str(path))}?mode=ro")
-        _refuse_unknown(connection, path)
     except sqlite3.Error as error:
-        if connection is not None:
-            connection.close()
         if not path.exists():
             raise FileNotFoundError(path) from error
         raise translated(error, path) from error
+    try:
+        with translating(path):
+            _refuse_unknown(connection, path)
     except BaseException:
-        if connection is not None:
-            connection.close()
+        connection.close()
         raise
     return connection
 

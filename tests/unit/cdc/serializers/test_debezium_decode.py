@@ -51,6 +51,7 @@ def stored(value: object, header: bytes | None = HEADER, key: object = None) -> 
         (stored(None, key=[1]), "key is not an object"),
         (stored(VALUE, b"17.ffffffffffffffff"), "ffffffffffffffff"),
         (stored(VALUE, None), "neither Tidewire's `cdc` header nor an inline schema"),
+        (stored({"schema": None, "payload": VALUE}, None), "nor an inline schema"),
     ],
 )
 def test_record_that_cannot_be_read_is_a_named_error(record: Stored, message: str) -> None:
