@@ -3,6 +3,7 @@
 import importlib
 import io
 import json
+import logging
 import socket
 import sys
 import threading
@@ -13,6 +14,7 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import pytest
+import structlog
 
 import cdc.cli.progress
 import cdc.cli.reset
@@ -34,6 +36,17 @@ from cdc.state_dir import socket_path
 from cdc.status import WorkerStatus
 from tests.unit.cdc import supervised
 from tests.unit.cdc.admin.daemons import FAILED, SINK, SNAPSHOTTING, SOURCE, ChosenDaemon
+
+
+@pytest.fixture(autouse=True)
+def own_journal() -> Iterator[None]:
+    """What `cdc run` sets up for its process ends with the test that runs it here."""
+    root = logging.getLogger()
+    handlers, level, made = root.handlers[:], root.level, structlog.get_config()
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.configure(**made)
 
 
 @pytest.fixture
