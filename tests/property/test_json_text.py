@@ -169,6 +169,24 @@ def test_text_that_is_no_value_is_the_decoders_error(kind: LogicalType, raw: byt
         serializer(Options()).encode([ChangeEvent("c", table, None, row, Transaction("1", 0))])
 
 
+@pytest.mark.parametrize(
+    ("kind", "raw"),
+    [
+        (logical.String(), b"\xc3"), (logical.String(), b"\xe2\x82"),
+        (logical.String(), b"\xf0\x9f\x98"), (logical.String(), b"\xed\xa0\x80"),
+        (logical.Uuid(), b"a0eebc999c0b-4ef8-bb6d-6bb9bd380a1-1"),
+        (logical.Uuid(), b"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1g"),
+        (logical.Date(), b"2023-02-29"), (logical.Date(), b"2023-04-31"),
+    ],
+)  # fmt: skip
+def test_text_that_is_no_value_is_not_written(kind: LogicalType, raw: bytes) -> None:
+    column = column_of(kind, Options())
+    scratch = Scratch()
+
+    assert not scratch.put_value(b'"v":', column.way, column.parameter, raw)
+    assert scratch.take() == b""
+
+
 def test_text_grows_as_long_as_it_must() -> None:
     scratch = Scratch()
     long = b"\x01" * 100_000

@@ -291,3 +291,21 @@ def test_a_plan_of_nothing_rewrites_nothing(tmp_path: Path) -> None:
     todo = upkeep.Plan(frozenset(), compact=False)
 
     assert list(upkeep._groups([], todo, Folder(tmp_path).config)) == []
+
+
+def test_a_group_that_seeks_the_beginning_first_passes_over_what_it_committed(
+    tmp_path: Path,
+) -> None:
+    folder = Folder(tmp_path)
+    writer = folder.writer()
+    folder.put(writer, b"a", b"a0")
+    earlier = folder.log.reader([STATES.name], "sink")
+    earlier.commit(earlier.poll(9, 1.0))
+    earlier.close()
+
+    reader = folder.log.reader([STATES.name], "sink")
+    reader.seek("beginning")
+
+    assert pairs(reader.poll(9, 1.0)) == [(0, b"a", b"a0")]
+    reader.close()
+    writer.close()

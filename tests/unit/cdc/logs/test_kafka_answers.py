@@ -652,3 +652,66 @@ def test_committed_offsets_that_cannot_be_read_say_so(play: Callable[..., None])
 
     with pytest.raises(LogRefused, match="reading committed offsets"):
         one.positions()
+
+
+class Read:
+    """A message of a topic that is read, or an error in place of one."""
+
+    def __init__(self, offset: int, error: KafkaError | None = None) -> None:
+        self._offset, self._error = offset, error
+
+    def error(self) -> KafkaError | None:
+        return self._error
+
+    def topic(self) -> str:
+        return TOPIC.name
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+    def key(self) -> bytes:
+        return b"k"
+
+    def value(self) -> bytes:
+        return b"v"
+
+    def headers(self) -> None:
+        return None
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 0
+
+
+def test_what_came_with_a_record_is_there_for_the_next_poll(play: Callable[..., None]) -> None:
+    consumer = Scripted(poll=Read(7), consume=([Read(8)],))
+    one = reader(play, consumer)
+
+    first = one.poll(2, 0.0)
+    one._stash.extend(first)
+    again = [one.poll(1, 0.0), one.poll(1, 0.0)]
+
+    assert [[stored.offset for stored in polled] for polled in again] == [[7], [8]]
+    assert [name for name, _ in consumer.calls].count("poll") == 1
+
+
+def test_a_topic_that_may_not_be_read_is_refused_by_name(play: Callable[..., None]) -> None:
+    denied = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "as scripted")
+    one = reader(play, Scripted(poll=Read(0, denied)))
+
+    with pytest.raises(LogRefused, match=f"reading topic {TOPIC.name}"):
+        one.poll(1, 0.0)
+
+
+def test_a_partition_without_a_committed_offset_is_where_it_begins(
+    play: Callable[..., None],
+) -> None:
+    def begins(asked: Any, **options: object) -> dict[TopicPartition, Answer]:
+        return {place: Answer(SimpleNamespace(offset=3)) for place in asked}
+
+    metadata = SimpleNamespace(topics={TOPIC.name: SimpleNamespace(partitions=[0], error=None)})
+    one = reader(play, Scripted(committed=[at(-1001)]), list_topics=metadata, list_offsets=begins)
+
+    assert one.positions() == {PLACE: 3}
