@@ -34,13 +34,14 @@ def open_journal(format_: str, level: str, **bound: str) -> Journal:
 
     `format_` is `console` or `json`.
     """
-    shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    renderer = _console() if format_ == "console" else structlog.processors.JSONRenderer()
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    rendered: list[structlog.typing.Processor] = [structlog.processors.JSONRenderer()]
+    if format_ == "console":
+        stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
+        rendered = [_for_people, _console()]
+    shared: list[structlog.typing.Processor] = [structlog.stdlib.add_log_level, stamp]
     structlog.configure(
-        processors=[*shared, _one_line, renderer],
+        processors=[*shared, _one_line, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
@@ -51,7 +52,7 @@ def open_journal(format_: str, level: str, **bound: str) -> Journal:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _one_line,
-                renderer,
+                *rendered,
             ],
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name, _without_traceback],
         )
@@ -59,6 +60,20 @@ def open_journal(format_: str, level: str, **bound: str) -> Journal:
     logging.basicConfig(handlers=[handler], level=max(LEVELS[level], logging.WARNING), force=True)
     journal: Journal = structlog.get_logger(**bound)
     return journal
+
+
+def _for_people(logger: Any, name: str, line: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """The line as a sentence about a worker; the pipeline is the one of this terminal."""
+    del logger, name
+    told = {key: value for key, value in line.items() if key not in {"pipeline", "worker"}}
+    if told["event"] == "phase" and "phase" in told:
+        told["event"] = told.pop("phase")
+    elif told["event"] == "problem" and "message" in told:
+        parts = (told.pop("message"), told.pop("hint", ""))
+        told["event"] = ". ".join(part for part in parts if part)
+    if "worker" in line:
+        told["event"] = f"{line['worker']}: {told['event']}"
+    return told
 
 
 def _console() -> structlog.dev.ConsoleRenderer:

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import re
 
 import pytest
+import structlog
 
 from cdc.journal import open_journal, resolved_format
 
@@ -14,6 +16,8 @@ def _restore_root_logger() -> object:
     handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:], root.level = handlers, level
+    # What was configured writes to this test's captured stream.
+    structlog.reset_defaults()
 
 
 def test_a_line_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,6 +42,37 @@ def test_text_with_newlines_stays_on_its_line(
 
     (line,) = capsys.readouterr().err.splitlines()
     assert "one two" in line
+
+
+@pytest.mark.parametrize(
+    ("event", "content", "words"),
+    [
+        ("phase", {"phase": "streaming", "position": "0/17"}, "shop: streaming position=0/17"),
+        (
+            "problem",
+            {"message": "Kafka is away", "hint": "Start it.", "kind": "TransientError"},
+            "shop: Kafka is away. Start it. kind=TransientError",
+        ),
+        ("worker ended", {"restart_in_s": 1.0}, "shop: worker ended restart_in_s=1.0"),
+    ],
+)
+def test_on_a_terminal_a_line_is_a_sentence_about_a_worker(
+    event: str, content: dict[str, object], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = open_journal("console", "info", pipeline="acme", worker="shop")
+
+    journal.info(event, **content)
+
+    line = capsys.readouterr().err.rstrip("\n")
+    assert re.fullmatch(rf"\d\d:\d\d:\d\d \[info +\] {re.escape(words)}", line), line
+
+
+def test_a_library_on_a_terminal_is_a_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    open_journal("console", "info")
+
+    logging.getLogger("library").warning("lost the connection")
+
+    assert "lost the connection" in capsys.readouterr().err
 
 
 def test_what_is_less_important_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
