@@ -146,7 +146,7 @@ class MemoryHarness:
     """A store in memory whose sinks have a fault."""
 
     waivers: Mapping[str, str] = {}
-    examples = 100
+    examples = 1000
 
     def __init__(self, fault: MemoryFault) -> None:
         self._fault = fault
