@@ -63,9 +63,17 @@ test: $(READY)  ## Everything that CI proves, on real servers, plain and compile
 	rm -f .coverage .coverage.*
 	$(PURE) $(RUN) -m coverage run -m pytest $(FAST)
 	CDC_BUILD=compiled $(RUN) setup.py --quiet build_ext --inplace >build.log 2>&1 || { cat build.log; exit 1; }; rm -f build.log
-	$(COMPILED) $(RUN) -m pytest $(FAST) tests/integration tests/fault tests/browser tests/docs -m 'not longer'
+	$(COMPILED) $(RUN) -m pytest $(FAST) tests/fault tests/browser tests/docs -m 'not longer'
+	$(COMPILED) $(RUN) -m coverage run -m pytest tests/integration -m 'not longer'
 	$(RUN) -m coverage combine --quiet
-	$(RUN) -m coverage report
+	@$(MAKE) --no-print-directory coverage-gate
+
+.PHONY: coverage-gate
+coverage-gate:  ## Fail where the last `make test` left too much of cdc, connectors or sinks uncovered
+	@failed=0; for gate in cdc:100 connectors:90 sinks:90; do \
+		echo "$${gate%:*}: at least $${gate#*:} % of lines and branches"; \
+		$(RUN) -m coverage report --include="$${gate%:*}/*" --fail-under="$${gate#*:}" || failed=1; \
+	done; exit $$failed
 
 .PHONY: test-fault
 test-fault: build  ## The longer fault suite: kill -9, cut connections, on real servers

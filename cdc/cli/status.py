@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -65,7 +65,6 @@ def status(
     read = load(config, only=())
     if watch:
         _watch(lambda: statuses(read), as_json=as_json)
-        return
     found = statuses(read)
     if as_json:
         print_json(_content(found))
@@ -76,7 +75,7 @@ def status(
         raise typer.Exit(FAILED)
 
 
-def _watch(ask: Callable[[], "list[PipelineStatus]"], *, as_json: bool) -> None:
+def _watch(ask: Callable[[], "list[PipelineStatus]"], *, as_json: bool) -> NoReturn:
     if as_json:
         while True:
             print_json_line(_content(ask()))

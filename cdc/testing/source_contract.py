@@ -41,10 +41,8 @@ class SourceContract:
         """Opens sessions; closes them at the end."""
         with ExitStack() as stack:
 
-            def open_session(
-                checkpoint: Checkpoint | None = None, *, start: bool = True
-            ) -> Session:
-                opened = Session(database, checkpoint, start=start)
+            def open_session(checkpoint: Checkpoint | None = None) -> Session:
+                opened = Session(database, checkpoint)
                 stack.callback(opened.source.close)
                 return opened
 

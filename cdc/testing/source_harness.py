@@ -59,16 +59,13 @@ class SourceHarness(Protocol):
 class Session:
     """One life of a source, and what it gave. The checkpoint is what a log would have stored."""
 
-    def __init__(
-        self, harness: SourceHarness, checkpoint: Checkpoint | None = None, *, start: bool = True
-    ) -> None:
+    def __init__(self, harness: SourceHarness, checkpoint: Checkpoint | None = None) -> None:
         self.harness = harness
         self.checkpoint = checkpoint
         self.batches: list[Batch] = []
         self.source = harness.make()
         self.until(lambda: self.source.acquire(STEP_S))
-        if start:
-            self.source.start(checkpoint)
+        self.source.start(checkpoint)
 
     def until(self, done: Callable[[], bool]) -> None:
         """Ask `done` again and again; fails when patience ends."""

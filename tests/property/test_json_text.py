@@ -177,6 +177,7 @@ def test_text_that_is_no_value_is_the_decoders_error(kind: LogicalType, raw: byt
         (logical.Uuid(), b"a0eebc999c0b-4ef8-bb6d-6bb9bd380a1-1"),
         (logical.Uuid(), b"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1g"),
         (logical.Date(), b"2023-02-29"), (logical.Date(), b"2023-04-31"),
+        (logical.Time(6), b"12:00:00.1x"), (logical.Time(6), b"12:00:00,15"),
     ],
 )  # fmt: skip
 def test_text_that_is_no_value_is_not_written(kind: LogicalType, raw: bytes) -> None:

@@ -1,6 +1,7 @@
 """The lines of `cdc tail`."""
 
-from cdc.cli.records import line, raw_line
+from cdc.cli.records import _decoded, line, raw_line
+from cdc.errors import DecodeError
 from cdc.event import UNCHANGED, ChangeEvent, Record, Row, Stored
 from cdc.schema import Column, Decimal, Int32, TableSchema, TimestampTz
 from cdc.schemas.memory import MemorySchemas
@@ -67,3 +68,14 @@ def test_record_of_no_known_format_is_shown_as_it_is() -> None:
     stored = Stored("t", 0, 7, b"k", b"\xff{", (), 0)
 
     assert raw_line(stored) == 't/0/7 "k" "\\\\xff{"'
+
+
+def test_truncate_is_told_without_a_row() -> None:
+    assert lines("t", None, None) == ["t"]
+
+
+def test_record_that_cannot_be_decoded_is_no_error() -> None:
+    def fails(stored: Stored) -> ChangeEvent | None:
+        raise DecodeError("the record is damaged", kind="record")
+
+    assert _decoded(fails, Stored("t", 0, 7, b"k", b"v", (), 0)) is None

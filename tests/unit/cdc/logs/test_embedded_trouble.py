@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import sqlite3
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -192,6 +193,33 @@ def test_upkeep_without_room_is_told_and_new_records_are_still_taken(
         "compaction of the log of source shop waits: no space to write the scratch file"
     )
     assert pairs(folder.read()) == [(0, b"a", b"a0")]
+    writer.close()
+
+
+def test_upkeep_goes_on_in_the_pauses_of_later_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+
+    def endless(*arguments: object) -> Generator[None]:
+        while True:
+            steps.append(1)
+            yield
+
+    folder = Folder(tmp_path)
+    monkeypatch.setattr(upkeep, "run", endless)
+    writer = folder.log.writer("shop")
+    writer.open()
+
+    # No time has passed since upkeep ended: it has none to spend.
+    writer._upkeep_ended_s = time.monotonic() + 60.0
+    folder.put(writer, b"a", b"a0")
+    without_pause = len(steps)
+    writer._upkeep_ended_s = time.monotonic() - 60.0
+    folder.put(writer, b"b", b"b1")
+
+    assert without_pause == 0
+    assert len(steps) > 0
     writer.close()
 
 

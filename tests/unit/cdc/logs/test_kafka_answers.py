@@ -474,6 +474,33 @@ def test_a_commit_without_transactions_writes_the_position_last_and_goes_on_wher
     assert box.appended == ["sequence", "position"]
 
 
+def test_a_full_queue_takes_a_record_for_one_partition_later(play: Callable[..., None]) -> None:
+    there = {TOPIC.name: Answer(SimpleNamespace(partitions=[0]))}
+    producer = Scripted(produce=(BufferError("full"), None))
+    play(admin=admin(describe_topics=there), producer=producer)
+    clients = Clients(config())
+    box = Outbox(config(), clients, Topics(clients, TopicsConfig()), {})
+    records = [Record(TOPIC, b"k", b"v", partition=0)]
+
+    answers = [box.append(records, 0.0), box.append(records, 0.0)]
+
+    assert answers == [False, True]
+
+
+@pytest.mark.parametrize(("open_s", "kind"), [(10.0, Fenced), (100.0, TransientError)])
+def test_a_transaction_that_was_open_for_too_long_is_no_newer_writer(
+    open_s: float, kind: type[CdcError]
+) -> None:
+    box = Box(Scripted(commit_transaction=failure(KafkaError._FENCED)), append=True)
+    opened = writer(box, transaction_timeout_s=60)
+    opened._begun_s = time.monotonic() - open_s
+
+    with pytest.raises(kind) as raised:
+        opened.commit(Checkpoint({"position": b"7"}), 1.0)
+
+    assert ("transaction_timeout_s" in str(raised.value.hint)) == (kind is TransientError)
+
+
 def test_a_second_failed_record_is_not_taken_for_the_cause(play: Callable[..., None]) -> None:
     play(admin=admin(), producer=Scripted())
     clients = Clients(config())
