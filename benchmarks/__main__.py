@@ -82,6 +82,7 @@ def main() -> None:
     text = page(found, results)
     print(text)
     if not given.dry:
+        RESULTS.mkdir(exist_ok=True)
         name = f"postgres-kafka-{'compiled' if found['implementation'] == 'compiled' else 'pure'}"
         (RESULTS / f"{name}.md").write_text(text)
         content = json.dumps({"machine": found, "results": results}, indent=2)

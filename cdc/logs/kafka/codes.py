@@ -46,10 +46,12 @@ VAGUE: Final = frozenset(
         KafkaError._TIMED_OUT,
         KafkaError._MSG_TIMED_OUT,
         KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._FATAL,
     }
 )
-"""What a call ends with when no broker answers, whatever the reason."""
+"""What a call ends with, whatever the reason: no broker answers, or the client is done for."""
 STRENGTH: Final = (
+    *sorted(FENCED),
     KafkaError._AUTHENTICATION,
     KafkaError.SASL_AUTHENTICATION_FAILED,
     KafkaError._SSL,

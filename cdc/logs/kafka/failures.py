@@ -7,7 +7,7 @@ from cdc.logs.kafka import codes
 
 
 class Reasons:
-    """Why brokers cannot be reached. A call that fails says only that it timed out."""
+    """Why calls fail. A call itself may say only that it timed out, or that all is lost."""
 
     def __init__(self) -> None:
         self._found: dict[int, KafkaError] = {}
@@ -21,8 +21,8 @@ class Reasons:
         self._found.setdefault(error.code(), error)
 
     def clear(self) -> None:
-        """Brokers answer again."""
-        self._found.clear()
+        """Brokers answer again. A writer that was fenced stays it."""
+        self._found = {code: error for code, error in self._found.items() if code in codes.FENCED}
         self.down = False
 
     def strongest(self) -> KafkaError | None:

@@ -81,6 +81,8 @@ class Outbox:
 
     def translated(self, error: KafkaError, doing: str) -> CdcError:
         """One of our errors for one of the producer's."""
+        # A client that is done for says why only to its callback.
+        self.producer.poll(0)
         return self._clients.translated(error, doing, self.reasons)
 
     def first_failure(self) -> tuple[KafkaError, str] | None:

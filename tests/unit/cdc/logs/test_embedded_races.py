@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -241,8 +242,8 @@ def test_a_damaged_batch_stops_the_reader(tmp_path: Path) -> None:
     folder.put(writer, b"a", b"a0")
     writer._db.execute("UPDATE batches SET content = zeroblob(40)")
 
-    with pytest.raises(DecodeError, match="form 0"):
-        cursor_of(folder).read(9)
+    with closing(cursor_of(folder)) as cursor, pytest.raises(DecodeError, match="form 0"):
+        cursor.read(9)
     writer.close()
 
 

@@ -134,6 +134,18 @@ def test_an_error_says_whether_it_may_pass(code: int, kind: type[CdcError], word
     assert words in error.message
 
 
+def test_a_client_that_is_done_for_because_it_was_fenced_says_fenced() -> None:
+    reasons = Reasons()
+    reasons.hear(KafkaError(KafkaError._FENCED, "a newer one"))
+    # Brokers that answer again do not undo it.
+    reasons.clear()
+
+    error = translated(KafkaError(KafkaError._FATAL, "text"), "writing", "broker:9092", reasons)
+
+    assert isinstance(error, Fenced)
+    assert "a newer writer" in error.message
+
+
 @pytest.mark.parametrize(
     ("blocked", "error"),
     [("confluent_kafka", MissingExtra), ("cdc.logs.kafka.topics", ModuleNotFoundError)],
