@@ -79,6 +79,17 @@ def log_on(server: KafkaServer, pipeline: str, **settings: object) -> KafkaLog:
     return create(config, LogContext(pipeline, Path()))
 
 
+def end_of(server: KafkaServer, topic: str, partition: int, isolation: str) -> int:
+    """Where a partition ends for a plain consumer of this isolation level."""
+    properties = {
+        "bootstrap.servers": server.bootstrap_servers,
+        "group.id": "judge",
+        "isolation.level": isolation,
+    }
+    with closing(Consumer(properties)) as consumer:
+        return int(consumer.get_watermark_offsets(TopicPartition(topic, partition), 10.0)[1])
+
+
 def read_independently(server: KafkaServer, topic: str, count: int) -> list[int]:
     """What a plain read_committed consumer sees, without any code of ours."""
     consumer = Consumer(
@@ -166,15 +177,17 @@ def test_a_transaction_that_the_cluster_gave_up_is_no_fencing(
     append(writer, [record(topic, 0)], PATIENCE_S)
     assert writer._outbox is not None
     writer._outbox.producer.flush(PATIENCE_S)
-    reader = log.reader([topic.name], None)
 
     # The broker looks for such transactions every ten seconds; the marker of the abort moves the
     # stable end behind the record.
-    until(lambda: bool(sum(reader.ends().values())), PATIENCE_S, "the broker aborts")
+    until(
+        lambda: end_of(kafka_server, topic.name, 0, "read_committed") > 0,
+        PATIENCE_S,
+        "the broker aborts",
+    )
     with pytest.raises(TransientError, match="transaction_timeout_s"):
         commit(writer, {"position": b"late"}, PATIENCE_S)
 
-    reader.close()
     writer.close()
 
 
@@ -358,7 +371,11 @@ def test_a_partition_that_has_only_what_was_discarded_is_passed(
     for number, one in enumerate(discarded):
         one.partition = number
     append(writer, discarded, PATIENCE_S)
-    until(lambda: _high_watermark(kafka_server, topic.name, 1) > 0, PATIENCE_S, "they arrive")
+    until(
+        lambda: end_of(kafka_server, topic.name, 1, "read_uncommitted") > 0,
+        PATIENCE_S,
+        "they arrive",
+    )
     writer.close()
     writer = log.writer("shop")
     writer.open()
@@ -375,12 +392,6 @@ def test_a_partition_that_has_only_what_was_discarded_is_passed(
     assert len(reader.ends()) == 2
     reader.close()
     writer.close()
-
-
-def _high_watermark(server: KafkaServer, topic: str, partition: int) -> int:
-    properties = {"bootstrap.servers": server.bootstrap_servers, "group.id": "judge"}
-    with closing(Consumer({**properties, "isolation.level": "read_uncommitted"})) as consumer:
-        return int(consumer.get_watermark_offsets(TopicPartition(topic, partition), 10.0)[1])
 
 
 def test_records_of_partitions_that_went_to_another_member_are_not_committed(
