@@ -25,7 +25,6 @@ from tests.fault.churn import KEYS, Churn, History, judged
 from tests.integration.command_line import Folder
 from tests.lab import KafkaServer, OpenSearchServer, PostgresDatabase
 
-KILLS = 20
 ROWS = 400
 SEED = 20261123
 
@@ -158,11 +157,11 @@ sinks:
 """
 
 
-def kill_again_and_again(folder: Folder, churn: Churn) -> list[float]:
-    """Start and SIGKILL the daemon KILLS times; how long it lived each time, in seconds."""
-    chosen = random.Random(SEED)
+def kill_again_and_again(folder: Folder, churn: Churn, kills: int) -> list[float]:
+    """Start and SIGKILL the daemon `kills` times; how long it lived each time, in seconds."""
+    chosen = random.Random(SEED + kills)
     lives = []
-    for number in range(KILLS):
+    for number in range(kills):
         with folder.start() as daemon:
             began_s = time.monotonic()
             if number % 4 == 3:
@@ -181,7 +180,9 @@ def kill_again_and_again(folder: Folder, churn: Churn) -> list[float]:
     return lives
 
 
-def test_every_change_arrives_once_and_stores_are_equal_after_twenty_kills(
+@pytest.mark.parametrize("kills", [20, pytest.param(60, marks=pytest.mark.longer)])
+def test_every_change_arrives_once_and_stores_are_equal_after_many_kills(
+    kills: int,
     folder: Folder,
     postgres_database: PostgresDatabase,
     kafka_server: KafkaServer,
@@ -199,7 +200,7 @@ def test_every_change_arrives_once_and_stores_are_equal_after_twenty_kills(
 
     try:
         with Churn(postgres_database, SEED) as churn:
-            lives = kill_again_and_again(folder, churn)
+            lives = kill_again_and_again(folder, churn, kills)
         done = folder.cdc("run", "--until-current")
         streamed, snapshot, disorder = consumed(kafka_server, prefix)
         stored = redis_documents(redis_database)
@@ -211,7 +212,7 @@ def test_every_change_arrives_once_and_stores_are_equal_after_twenty_kills(
         opensearch_server.delete_indexes("killed")
 
     assert done.code == 0, done.err
-    assert len(lives) == KILLS
+    assert len(lives) == kills
     expected = rows(postgres_database)
     assert expected == stored
     assert expected == indexed

@@ -36,6 +36,34 @@ def test_a_crash_at_any_step_loses_nothing(seed: int, exactly_once: bool) -> Non
         assert world.crashes == 1
 
 
+@pytest.mark.longer
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("exactly_once", [True, False], ids=["exactly once", "at least once"])
+@pytest.mark.parametrize("seed", range(10, 14))
+def test_a_crash_at_any_step_of_more_schedules_loses_nothing(seed: int, exactly_once: bool) -> None:
+    steps = lived(Plan(seed, exactly_once=exactly_once)).faults.steps
+
+    for step in range(1, steps + 1):
+        assert lived(Plan(seed, exactly_once=exactly_once, crash_at=step)).crashes == 1
+
+
+@pytest.mark.longer
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("exactly_once", [True, False], ids=["exactly once", "at least once"])
+def test_a_thousand_schedules_lose_nothing(exactly_once: bool) -> None:
+    for seed in range(1000, 1500):
+        lived(
+            Plan(
+                seed,
+                exactly_once=exactly_once,
+                crash_at=10 + seed % 300,
+                crash_every=60 + seed % 170,
+                clock_back=seed % 2 == 0,
+                stall=seed % 5 == 0,
+            )
+        )
+
+
 @pytest.mark.parametrize("exactly_once", [True, False], ids=["exactly once", "at least once"])
 def test_crashes_again_and_again_lose_nothing(exactly_once: bool) -> None:
     crashes = 0
