@@ -25,6 +25,19 @@ def meaning_problems(
             problem = _from_problem(pattern, sources)
             if problem:
                 yield ("sinks", sink.name, "from", index), problem
+        yield from _shared_tables(sink)
+
+
+def _shared_tables(sink: SinkConfig) -> Iterator[tuple[KeyPath, str]]:
+    """Tables of one name from two sources: their documents would have the same ids."""
+    parts = [pattern.rpartition(":") for pattern in sink.keys.from_]
+    for (_, (one, _, first)), (index, (other, _, second)) in combinations(enumerate(parts), 2):
+        if one and other and one != other and _overlap(first, second):
+            yield (
+                ("sinks", sink.name, "from", index),
+                f"{second} may be a table of {one} as well, and their documents would share ids; "
+                "make a sink for each source",
+            )
 
 
 def _from_problem(pattern: str, sources: Sources) -> str | None:

@@ -249,6 +249,29 @@ def test_with_several_sources_a_table_says_of_which_it_is() -> None:
     assert "sinks.c.from[0]: say of which source, such as a:public.t" in line
 
 
+@pytest.mark.parametrize(
+    ("tables", "refusals"),
+    [
+        ("['a:public.t', 'b:public.t']", 1),
+        ("['a:public.*', 'b:public.t']", 1),
+        ("['a:public.t', 'b:public.u']", 0),
+        ("['a:public.t', 'a:public.*']", 0),
+    ],
+)
+def test_tables_of_one_name_from_two_sources_need_two_sinks(tables: str, refusals: int) -> None:
+    text = (
+        f"name: x\nsources: {{a: {{type: {COMPONENTS}}}, b: {{type: {COMPONENTS}}}}}\n"
+        f"sinks: {{c: {{type: blackhole, from: {tables}}}}}\n"
+    )
+
+    if not refusals:
+        parsed(text)
+        return
+    (line,) = refused(text)
+    assert "sinks.c.from[1]: public.t may be a table of a as well" in line
+    assert "make a sink for each source" in line
+
+
 def test_no_message_speaks_pydantic() -> None:
     text = f"name: [x]\nsources: 3\nsinks: {{y: {{type: 3}}}}\nadmin: 7\n{'logging: []'}\n"
 
