@@ -33,11 +33,11 @@ def _shared_tables(sink: SinkConfig) -> Iterator[tuple[KeyPath, str]]:
     parts = [pattern.rpartition(":") for pattern in sink.keys.from_]
     for (_, (one, _, first)), (index, (other, _, second)) in combinations(enumerate(parts), 2):
         if one and other and one != other and _overlap(first, second):
-            yield (
-                ("sinks", sink.name, "from", index),
+            message = (
                 f"{second} may be a table of {one} as well, and their documents would share ids; "
-                "make a sink for each source",
+                "make a sink for each source"
             )
+            yield ("sinks", sink.name, "from", index), message
 
 
 def _from_problem(pattern: str, sources: Sources) -> str | None:
