@@ -1,3 +1,5 @@
+# Fields are public because they are in plain Python: both forms must behave alike.
+
 cimport cython
 
 # No object here can be part of a cycle, and there is one of most of them for each change: they are
@@ -20,26 +22,26 @@ cdef class RawRow:
 
 
 cdef class Transaction:
-    cdef readonly str id
-    cdef readonly object commit_time_us
-    cdef readonly object xid
-    cdef readonly object prior_position
-    cdef readonly str origin
-    cdef readonly object origin_position
+    cdef public str id
+    cdef public object commit_time_us
+    cdef public object xid
+    cdef public object prior_position
+    cdef public str origin
+    cdef public object origin_position
 
 
 @cython.no_gc
 @cython.freelist(1024)
 cdef class ChangeEvent:
-    cdef readonly str op
-    cdef readonly object table
-    cdef readonly object before
-    cdef readonly object after
-    cdef readonly Transaction transaction
-    cdef readonly long long ordinal
-    cdef readonly long long position
-    cdef readonly str snapshot
-    cdef readonly long long sequence
+    cdef public str op
+    cdef public object table
+    cdef public object before
+    cdef public object after
+    cdef public Transaction transaction
+    cdef public long long ordinal
+    cdef public long long position
+    cdef public str snapshot
+    cdef public long long sequence
 
 
 @cython.locals(row=RawRow)
@@ -53,28 +55,28 @@ cpdef ChangeEvent change(
 
 
 cdef class Batch:
-    cdef readonly list events
-    cdef readonly object checkpoint
-    cdef readonly object ackable
-    cdef readonly object size_bytes
-    cdef readonly tuple marks
+    cdef public list events
+    cdef public object checkpoint
+    cdef public object ackable
+    cdef public object size_bytes
+    cdef public tuple marks
 
 
 cdef class Topic:
-    cdef readonly str name
-    cdef readonly bint compacted
-    cdef readonly bint internal
+    cdef public str name
+    cdef public bint compacted
+    cdef public bint internal
 
 
 @cython.no_gc
 @cython.freelist(1024)
 cdef class Record:
-    cdef readonly Topic topic
-    cdef readonly bytes key
-    cdef readonly bytes value
-    cdef readonly bytes mark
-    cdef readonly tuple headers
-    cdef readonly object partition
+    cdef public Topic topic
+    cdef public bytes key
+    cdef public bytes value
+    cdef public bytes mark
+    cdef public tuple headers
+    cdef public object partition
     cdef public long long sequence
 
     @cython.locals(headers=list)
@@ -92,10 +94,10 @@ cpdef bint any_for_every_partition(list records) except -1
 
 
 cdef class Stored:
-    cdef readonly str topic
-    cdef readonly object partition
-    cdef readonly object offset
-    cdef readonly bytes key
-    cdef readonly bytes value
-    cdef readonly tuple headers
-    cdef readonly object timestamp_us
+    cdef public str topic
+    cdef public object partition
+    cdef public object offset
+    cdef public bytes key
+    cdef public bytes value
+    cdef public tuple headers
+    cdef public object timestamp_us
