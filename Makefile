@@ -80,6 +80,11 @@ coverage-gate:  ## Fail where the last `make test` left too much of cdc, connect
 test-fault: build  ## The longer fault suite: kill -9, cut connections, on real servers
 	$(RUN) -m pytest tests/fault tests/integration -m longer --timeout 3000
 
+.PHONY: fuzz
+fuzz: $(READY)  ## Fuzz all decoders for ten minutes (FUZZ_SECONDS=...), guided by coverage
+	@$(RUN) -m pip install --quiet --editable '.[fuzz]'
+	$(RUN) -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),600)
+
 .PHONY: bench
 bench: build  ## Measure Postgres -> Kafka beside pg_recvlogical; results in benchmarks/results
 	$(RUN) -m benchmarks
