@@ -23,7 +23,7 @@ from cdc.protocols import Finding, SourceCommand, SourceContext, SourceProgress,
 from connectors.postgres import doctor
 from connectors.postgres.assemble import StreamPosition
 from connectors.postgres.config import Config
-from connectors.postgres.connection import Dialer, require_answer, rows_of
+from connectors.postgres.connection import Dialer, rows_of
 from connectors.postgres.lease import Lease
 from connectors.postgres.lsn import Lsn, end_of_record_before
 from connectors.postgres.marks import Marks
@@ -35,12 +35,12 @@ from connectors.postgres.preparation import (
     plan_snapshot_only,
     plan_stream,
 )
-from connectors.postgres.publications import require_published
 from connectors.postgres.replication import ReplicationConnection
 from connectors.postgres.resume import POSITION, Resume
 from connectors.postgres.snapshot import Snapshot, horizon
 from connectors.postgres.streaming import Streaming
 from connectors.postgres.structures import Structures
+from connectors.postgres.watches import PublicationWatch, Watches
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -54,7 +54,6 @@ SELECT pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text,
 """
 _FLUSHED: Final[LiteralString] = "SELECT pg_catalog.pg_current_wal_flush_lsn()::pg_catalog.text"
 _SETTLE_MARGIN_S: Final = 0.05
-_PUBLICATION_INTERVAL_S: Final = 5.0
 
 
 class PostgresSource:
@@ -90,7 +89,7 @@ class PostgresSource:
         self._unsaved: dict[str, bytes | None] = {}
         self._rows_done: tuple[TableProgress, ...] = ()
         self._view_horizon: int | None = None
-        self._publication_due_s = 0.0
+        self._watches = Watches(self._connection)
 
     def check(self) -> list[Finding]:
         """Every precondition, failed ones with the SQL that mends them; changes nothing."""
@@ -133,7 +132,7 @@ class PostgresSource:
         """The next batch of the present stage."""
         assert self._step is not None, "start comes first"
         self._take_commands()
-        self._look_at_publication()
+        self._watches.look()
         return self._step(timeout_s)
 
     def ack(self, position: Position) -> None:
@@ -146,6 +145,7 @@ class PostgresSource:
         self._lease.check()
         if self._streaming is not None:
             self._streaming.keepalive()
+        self._watches.look(waiting=True)
 
     def command(self, command: SourceCommand) -> None:
         """Keep the command for the next `poll`."""
@@ -269,6 +269,9 @@ class PostgresSource:
         self._streaming = Streaming(
             self._replication, self._resume, structures.resolve, self._marks
         )
+        self._watches.add(
+            PublicationWatch(self._names.publication, lambda: self._require_plan().tables)
+        )
         self._step = self._streaming.poll
         return self._streaming.poll(timeout_s)
 
@@ -292,20 +295,11 @@ class PostgresSource:
             target = end_of_record_before(Lsn.parse(inserted), page_bytes)
             settled_s = time.monotonic() + float(delay_s) + _SETTLE_MARGIN_S
             self._marks.add(command.mark, target, settled_s)
-            self._publication_due_s = 0.0
+            self._watches.hurry()
         now_s = time.monotonic()
         if self._marks.is_settled(now_s):
             flushed = rows_of(self._connection(), "asking where the log ends", _FLUSHED)[0][0]
             self._marks.settle(Lsn.parse(flushed), now_s)
-
-    def _look_at_publication(self) -> None:
-        """Notice that it was narrowed: the server then leaves changes out without a word."""
-        now_s = time.monotonic()
-        if self._streaming is not None and now_s >= self._publication_due_s:
-            self._publication_due_s = now_s + _PUBLICATION_INTERVAL_S
-            connection, tables = self._connection(), self._require_plan().tables
-            require_answer(connection, "looking at the publication")
-            require_published(connection, self._names.publication, tables)
 
     def _changed_parts(self) -> Checkpoint:
         parts, self._unsaved = self._unsaved, {}

@@ -792,7 +792,7 @@ def test_session_that_freezes_before_the_publication_is_looked_at_is_given_up(
     postgres_database: PostgresDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A question that waits for ever would keep everybody from looking after the lease."""
-    monkeypatch.setattr("connectors.postgres.source._PUBLICATION_INTERVAL_S", 0.1)
+    monkeypatch.setattr("connectors.postgres.watches.PublicationWatch.interval_s", 0.1)
     monkeypatch.setattr("connectors.postgres.connection.ANSWER_TIMEOUT_S", 0.5)
     postgres_database.execute(TABLE)
     with Capture(postgres_database.url, tmp_path) as capture:
