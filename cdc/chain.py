@@ -4,13 +4,17 @@ from collections.abc import Callable, Sequence
 
 from cdc.event import ChangeEvent
 from cdc.protocols import Transform
+from cdc.rowless import is_rowless
 from cdc.schema import TableSchema
 
 Change = Callable[[ChangeEvent], ChangeEvent | None]
 
 
 class Chain:
-    """Transforms in the order configured. A structure that none of them touches costs a look-up."""
+    """Transforms in the order configured. A structure that none of them touches costs a look-up.
+
+    Events that are no rows pass: no transform is ever bound to them.
+    """
 
     def __init__(self, transforms: Sequence[Transform]) -> None:
         self._transforms = tuple(transforms)
@@ -36,7 +40,9 @@ class Chain:
 
     def _touch(self, table: TableSchema) -> bool:
         # Those behind the first that touches it may see another structure: they are bound later.
-        touched = any(self._bind(place, table) for place in range(len(self._transforms)))
+        touched = not is_rowless(table) and any(
+            self._bind(place, table) for place in range(len(self._transforms))
+        )
         self._touched[table.id] = touched
         return touched
 

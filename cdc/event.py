@@ -10,8 +10,8 @@ from typing import Final, Literal
 from cdc.checkpoint import Checkpoint, Position
 from cdc.schema import TableSchema
 
-Op = Literal["r", "c", "u", "d", "t", "m"]
-"""Debezium's letters."""
+Op = Literal["r", "c", "u", "d", "t", "m", "b", "e", "s", "h"]
+"""Debezium's letters of changes, and ours of what is no change of a row: cdc/rowless.py."""
 
 READ: Final = "r"
 CREATE: Final = "c"
@@ -152,10 +152,11 @@ class Transaction:
 class ChangeEvent:
     """One change of one row (or one truncate of one table).
 
-    `before` and `after` are rows aligned with `table.columns`, or None. In `before` of a delete or
-    a key change, columns that the source does not send are UNCHANGED; in `after`, UNCHANGED means
-    that the column kept its value. `ordinal` counts the changes of the transaction from 0, before
-    transforms. `position` is the change's own place in the source as a number (Postgres: LSN).
+    `before` and `after` are rows aligned with `table.columns`, or None (cdc/rowless.py has what is
+    no row). In `before` of a delete or a key change, columns that the source does not send are
+    UNCHANGED; in `after`, UNCHANGED means that the column kept its value. `ordinal` counts the
+    changes of the transaction from 0, before transforms. `position` is the change's own place in
+    the source as a number (Postgres: LSN).
     `snapshot` is None for streamed changes, else Debezium's marker (`first`, `true`, `last`, ...).
     `sequence` is the record's sequence on the way out of a log, 0 on the way in.
     """

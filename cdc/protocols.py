@@ -48,7 +48,8 @@ class SourceContext:
     `pipeline` and `name` identify it everywhere (slot, publication and lease names derive from
     them). `topic_prefix` names its topics. `state_dir` is a folder of its own for spill files.
     `excluded_columns` are globs of qualified table names, and of columns there, that a transform
-    takes out of every row: the source need not know their types.
+    takes out of every row: the source need not know their types. `transaction_metadata` asks for
+    an event at the begin and the end of every transaction (`begin_event`, `end_event`).
     """
 
     pipeline: str
@@ -56,6 +57,7 @@ class SourceContext:
     topic_prefix: str
     state_dir: Path
     excluded_columns: tuple[tuple[str, str], ...] = ()
+    transaction_metadata: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +345,7 @@ class Serializer(Protocol):
     """Turns changes into records and back. Holds per-table plans, no other state."""
 
     def encode(self, events: Sequence[ChangeEvent]) -> list[Record]:
-        """Records in order, with sequence 0.
+        """Records in order, with sequence 0; none for events that it has no record for.
 
         Includes tombstones, key-change pairs, and, before the first record of each structure,
         that structure for the schemas topic.

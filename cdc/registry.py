@@ -215,6 +215,7 @@ class Parts:
                 for transform in self.transforms(name)
                 for pair in getattr(transform, "excluded", ())
             ),
+            transaction_metadata=self._config.sources[name].keys.transaction_metadata,
         )
 
     def transforms(self, source: str) -> list[Transform]:

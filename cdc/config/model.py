@@ -142,6 +142,11 @@ class SourceKeys(Part):
     topic_prefix: str | None = Field(
         None, description="First part of the names of its topics; the source's name by default."
     )
+    transaction_metadata: bool = Field(
+        default=False,
+        description="Put the transaction and the place in it into each change, and its begin and "
+        "end on the topic `PREFIX.transaction` (`provide.transaction.metadata`).",
+    )
     transforms: list[dict[str, object]] = Field(
         [], description="Changes to the events on their way into the log, in order."
     )

@@ -13,6 +13,7 @@ from cdc import event as changes
 from cdc.errors import SchemaError
 from cdc.event import EVERY_PARTITION, UNCHANGED, ChangeEvent, RawRow, Record, Row, Stored, Topic
 from cdc.protocols import Schemas
+from cdc.rowless import is_rowless
 from cdc.schema import TableSchema
 from cdc.serializers.debezium_decode import Decoder
 from cdc.serializers.debezium_plan import PlanContent, context_headers, plan_content
@@ -102,7 +103,9 @@ class DebeziumJson:
             if event.table is not self._table:
                 self._enter(event.table, records)
             plan = self._plan
-            assert plan is not None
+            if plan is None:
+                # No row; the records of these are written by nothing here yet.
+                continue
             if event.transaction is not plan.transaction or event.snapshot != plan.snapshot:
                 self._begin(plan, event, now_us)
             if event.op == "d":
@@ -122,6 +125,10 @@ class DebeziumJson:
 
     def _enter(self, table: TableSchema, records: list[Record]) -> None:
         """Make `table` the current one, and give out its structure the first time."""
+        if is_rowless(table):
+            self._table = table
+            self._plan = None
+            return
         plan = self._plans.get(table.id)
         if plan is None:
             written = replace(table, encoding=self._options.encoding())

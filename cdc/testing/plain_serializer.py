@@ -2,7 +2,8 @@
 
 Every record has the header `at`: `<transaction>:<ordinal>:<part>`, where parts number the records
 of one change. Row values must be JSON-able. A delete is followed by a tombstone where there is a
-key, a key change is a delete, a tombstone and a create, a truncate goes to every partition.
+key, a key change is a delete, a tombstone and a create, a truncate goes to every partition. Events
+that are no rows make no records.
 """
 
 import json
@@ -25,6 +26,7 @@ from cdc.event import (
     Transaction,
 )
 from cdc.protocols import Schemas
+from cdc.rowless import is_rowless
 from cdc.schema import TableSchema
 
 SCHEMAS_TOPIC = Topic("__schemas", compacted=True, internal=True)
@@ -59,6 +61,8 @@ class PlainSerializer:
         records: list[Record] = []
         for event in events:
             table = event.table
+            if is_rowless(table):
+                continue
             if table.id not in self._known:
                 self._known[table.id] = Topic(
                     f"{self._prefix}.{table.qualified_name}", bool(table.key)

@@ -6,7 +6,8 @@ import pytest
 
 from cdc.chain import Chain, Change
 from cdc.errors import ConfigError
-from cdc.event import ChangeEvent
+from cdc.event import ChangeEvent, Transaction
+from cdc.rowless import begin_event, message_event, rowless_table
 from cdc.schema import Column, Int64, String, TableSchema
 
 ORDERS = TableSchema(
@@ -110,3 +111,17 @@ def test_a_transform_between_two_others_that_does_not_touch_changes_nothing() ->
     passed = chain.apply([event(ORDERS, 2, "b")])
 
     assert [one.after for one in passed] == [(2,)]
+
+
+def test_events_that_are_no_rows_pass_and_no_transform_is_bound_to_them() -> None:
+    events = [
+        begin_event(rowless_table("d"), Transaction("1", 0), 5),
+        event(ORDERS, 1, "a"),
+        message_event(rowless_table("d"), "p", b"c", None, 0, 6),
+    ]
+    transform = OnlyEven()
+
+    passed = Chain([transform]).apply(events)
+
+    assert passed == [events[0], events[2]]
+    assert transform.bound == [ORDERS]
