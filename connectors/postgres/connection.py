@@ -1,18 +1,23 @@
 """How connections to the source are made: address, fresh password, session settings."""
 
 import contextlib
+import os
 import subprocess
 from collections.abc import Iterator
 from typing import Any, Final, LiteralString
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_attempts, conninfo_to_dict, timeout_from_conninfo
 
 from cdc.errors import ConfigError, TransientError
 from cdc.secret import Secret
 from connectors.postgres import decoders
+from connectors.postgres.attempts import Refused, open_session
+from connectors.postgres.connection_refusals import connection_error
 from connectors.postgres.copy_stream import next_result
-from connectors.postgres.refusals import connection_error, session_error
+from connectors.postgres.home import Home, read_home, require_same_home, split_hosts
+from connectors.postgres.refusals import session_error
+from connectors.postgres.tls_probe import explained
 
 # What makes the text form of values and the meaning of catalog queries independent of the settings
 # of role, database and server; options of the connection rank above those.
@@ -30,8 +35,12 @@ SESSION_SETTINGS: Final = {
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
+    "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+    "xmloption": "content",
 }
 
+_ADDRESS: Final = ("host", "hostaddr", "port")
 ANSWER_TIMEOUT_S: Final = 5.0
 # A dead peer is noticed within this time instead of the hours of the system's own default.
 _DEAD_PEER: Final = {
@@ -43,9 +52,11 @@ _DEAD_PEER: Final = {
 
 
 class Dialer:
-    """Opens connections to one database.
+    """Opens connections to one database, all of them on one server.
 
-    The password is read again, and `password_command` run again, for each of them.
+    The first one chooses a server of the list in the URL; every later one must reach the same, and
+    raises TransientError when it does not: another life then chooses again. The password is read
+    again, and `password_command` run again, for each of them.
     """
 
     def __init__(
@@ -61,6 +72,8 @@ class Dialer:
         self._password_command = password_command
         self._connect_timeout_s = connect_timeout_s
         self._application_name = application_name
+        self._home: Home | None = None
+        self._pinned: dict[str, Any] = {}
 
     def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         """An ordinary connection in autocommit mode. Raises TransientError or SourceRefused."""
@@ -70,22 +83,86 @@ class Dialer:
         """A connection that takes replication commands for this database."""
         return self._dial(replication="database")
 
-    def _dial(self, **more: str) -> psycopg.Connection[tuple[Any, ...]]:
-        conninfo = self._conninfo(more)
-        try:
-            return psycopg.connect(conninfo, autocommit=True)
-        except psycopg.Error as error:
-            raise connection_error(error) from error
+    @property
+    def home(self) -> Home:
+        """The server that all connections are on; there must have been one."""
+        assert self._home is not None, "connect first"
+        return self._home
 
-    def _conninfo(self, more: dict[str, str]) -> str:
+    def each(self) -> "Iterator[Dialer]":
+        """A dialer for each host in the URL, which takes it whatever it is."""
+        hosts = split_hosts(self._given())
+        for host in hosts:
+            alone = Dialer(
+                self._url,
+                self._password,
+                self._password_command,
+                self._connect_timeout_s,
+                self._application_name,
+            )
+            alone._pinned = {**host, "target_session_attrs": "any"}
+            yield alone
+
+    def _dial(self, **more: str) -> psycopg.Connection[tuple[Any, ...]]:
+        parameters = self._parameters(more)
+        timeout_s = float(timeout_from_conninfo(parameters))
+        refusals = []
+        for attempt in self._attempts(parameters):
+            try:
+                connection = open_session(attempt, timeout_s)
+            except Refused as refused:
+                refusals.append(explained(refused.refusal, attempt, timeout_s))
+                continue
+            try:
+                self._settle(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+        wanted = str(parameters.get("target_session_attrs") or "any")
+        raise connection_error(refusals, wanted)
+
+    def _attempts(self, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        """The addresses in the order to try them."""
         try:
-            given = conninfo_to_dict(self._url.reveal())
+            return conninfo_attempts(parameters)
+        except psycopg.OperationalError as error:
+            raise TransientError(
+                f"the source cannot be reached: {error}", hint="Correct the host in `url`."
+            ) from error
+        except psycopg.Error as error:
+            raise ConfigError(
+                f"`url` of the source is no Postgres address: {error}",
+                hint="A list of hosts takes one port for all of them, or as many ports as hosts.",
+            ) from error
+
+    def _settle(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        """Set what only newer servers know, and see that this is the server of all others."""
+        with translated("asking the server who it is"):
+            home = read_home(connection)
+        if self._home is None:
+            pgconn = connection.pgconn
+            self._home = home
+            self._pinned = {
+                name: value.decode()
+                for name in ("host", "hostaddr", "port")
+                if (value := getattr(pgconn, name))
+            } | {name: value for name, value in self._pinned.items() if name not in _ADDRESS}
+        else:
+            require_same_home(self._home, home)
+
+    def _given(self) -> dict[str, Any]:
+        try:
+            return dict(conninfo_to_dict(self._url.reveal()))
         except psycopg.ProgrammingError:
             # The driver's message may repeat parts of the URL, and with them the password.
             raise ConfigError(
                 "`url` of the source is no Postgres address",
                 hint="Write it as postgresql://USER@HOST:PORT/DATABASE?sslmode=...",
             ) from None
+
+    def _parameters(self, more: dict[str, str]) -> dict[str, Any]:
+        given = self._given()
         settings = " ".join(
             f"-c {name}={_escape(value)}" for name, value in SESSION_SETTINGS.items()
         )
@@ -97,12 +174,16 @@ class Dialer:
         password = self._current_password()
         if password is not None:
             fixed["password"] = password
-        # What the user says about timeouts in the URL wins over what we think.
+        # What the user says in the URL wins over what we think.
         defaults: dict[str, Any] = {
             "connect_timeout": max(2, round(self._connect_timeout_s)),
             **_DEAD_PEER,
         }
-        return make_conninfo("", **{**defaults, **given, **fixed})
+        if len(split_hosts(given)) > 1 and "PGTARGETSESSIONATTRS" not in os.environ:
+            defaults["target_session_attrs"] = "read-write"
+        if self._pinned:
+            given = {name: value for name, value in given.items() if name not in _ADDRESS}
+        return {**defaults, **given, **fixed, **self._pinned}
 
     def _current_password(self) -> str | None:
         if self._password_command is not None:

@@ -106,6 +106,15 @@ class PostgresServer:
         return self._folder.path
 
     @property
+    def settings(self) -> Mapping[str, str]:
+        """What is set on its command line, apart from address, port and socket."""
+        return self._settings
+
+    def install_for(self, folder: RunFolder) -> PostgresInstall:
+        """Its programs, for another server in `folder`, which they outlive."""
+        return _reachable_install(find_postgres(self.version), folder)
+
+    @property
     def is_running(self) -> bool:
         """Whether the server runs."""
         return self._process.is_running

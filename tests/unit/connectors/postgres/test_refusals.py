@@ -1,10 +1,9 @@
 """What errors of the server mean for the pipeline."""
 
-import psycopg
 import pytest
 
 from cdc.errors import CdcError, PositionLost, SourceRefused, TransientError
-from connectors.postgres.refusals import connection_error, server_error
+from connectors.postgres.refusals import server_error
 
 
 @pytest.mark.parametrize(
@@ -45,31 +44,16 @@ def test_what_ends_the_pipeline_comes_with_a_next_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "text"),
+    ("state", "function", "kind"),
     [
-        (
-            (
-                'connection failed: connection to server at "db", port 1 failed: '
-                "Connection refused\n"
-                "\tIs the server running on that host and accepting TCP/IP connections?"
-            ),
-            (
-                'the source cannot be reached: connection to server at "db", port 1 failed: '
-                "Connection refused. Is the server running, and are host and port in `url` right?"
-            ),
-        ),
-        (
-            (
-                'connection failed: connection to server at "db", port 1 failed: '
-                'FATAL:  database "shap" does not exist'
-            ),
-            (
-                'the source refuses the connection: connection to server at "db", port 1 failed: '
-                'FATAL: database "shap" does not exist. '
-                "Correct the database's name at the end of `url`."
-            ),
-        ),
+        ("55000", "CheckLogicalDecodingRequirements", SourceRefused),
+        ("55000", "CreateDecodingContext", PositionLost),
+        ("42704", "ReplicationSlotAcquire", PositionLost),
+        ("42704", "get_publication_oid", SourceRefused),
+        ("58P01", "WalSndSegmentOpen", PositionLost),
     ],
 )
-def test_a_refused_connection_is_told_once_and_asks_one_question(said: str, text: str) -> None:
-    assert text == str(connection_error(psycopg.OperationalError(said)))
+def test_kind_does_not_depend_on_the_servers_language(
+    state: str, function: str, kind: type[CdcError]
+) -> None:
+    assert kind is type(server_error(state, "auf Deutsch gesagt", "reading", function))
