@@ -137,19 +137,27 @@ class Session:
     def _take(self, batch: Batch, writer: LogWriter) -> None:
         received_s = self._clock.monotonic_s()
         events = self._capture.chain.apply(batch.events)
-        records = expand(self._serializer.encode(events), writer) if events else []
-        if records:
-            if not self._sequencer.covers(len(records)):
-                self._commit(writer, len(records))
-            self._sequencer.number(records)
-            self._patiently(lambda timeout_s: writer.append(records, timeout_s))
+        if events:
+            self._append(self._serializer.encode(events), writer)
+        if batch.records:
+            self._append(batch.records, writer)
         self._pending = self._pending.then(batch.checkpoint)
         if batch.ackable is not None:
             self._ackable = batch.ackable
         self._marks += batch.marks
-        self._events += len(batch.events)
+        changes = len(batch.events) + batch.encoded
+        self._events += changes
+        self._budget.add(received_s, batch.size_bytes, changes, hurried=bool(batch.marks))
+
+    def _append(self, encoded: list[Record], writer: LogWriter) -> None:
+        records = expand(encoded, writer)
+        if not records:
+            return
+        if not self._sequencer.covers(len(records)):
+            self._commit(writer, len(records))
+        self._sequencer.number(records)
+        self._patiently(lambda timeout_s: writer.append(records, timeout_s))
         self._records += len(records)
-        self._budget.add(received_s, batch.size_bytes, len(batch.events), hurried=bool(batch.marks))
 
     def _commit(self, writer: LogWriter, records_next: int = 0) -> None:
         began_s = self._clock.monotonic_s()

@@ -1,10 +1,8 @@
 """The supervisor's side of one worker: start it, hear it, start it again, end it."""
 
 import contextlib
-import os
 import signal
 import subprocess
-import sys
 from collections import deque
 from random import Random
 from typing import Final
@@ -14,6 +12,7 @@ from pydantic import TypeAdapter
 from cdc.channel import Channel, Message, pair
 from cdc.journal import Journal
 from cdc.lifecycle import Clock, Problem, SinkPhase, SourcePhase
+from cdc.processes import environment, module_command
 from cdc.progress import CaptureProgress, DeliverProgress
 from cdc.retry import Backoff
 from cdc.status import WorkerStatus
@@ -39,14 +38,8 @@ _PROBLEM: Final = TypeAdapter(Problem)
 
 
 def command_line(descriptor: int) -> list[str]:
-    """What starts a worker: this Python, whatever the working directory holds."""
-    return [sys.executable, "-P", "-m", "cdc.worker", str(descriptor)]
-
-
-def environment() -> dict[str, str]:
-    """Ours, and where we import from, so that a worker imports the same wherever it runs."""
-    paths = [path for path in sys.path if path]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    """What starts a worker."""
+    return module_command("cdc.worker", descriptor)
 
 
 class Child:

@@ -60,6 +60,8 @@ cdef class Batch:
     cdef public object ackable
     cdef public object size_bytes
     cdef public tuple marks
+    cdef public list records
+    cdef public object encoded
 
 
 cdef class Topic:

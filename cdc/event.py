@@ -244,9 +244,10 @@ class Batch:
     the database may forget up to once this batch is durable, or None. `size_bytes` is what the
     source received for it. `marks` are the ids of MarkCurrent commands whose position this batch
     has reached or passed; a batch may have marks, a checkpoint and an ackable without any event.
+    `records` stand behind the events: `encoded` changes that readers have encoded already.
     """
 
-    __slots__ = ("ackable", "checkpoint", "events", "marks", "size_bytes")
+    __slots__ = ("ackable", "checkpoint", "encoded", "events", "marks", "records", "size_bytes")
 
     def __init__(
         self,
@@ -255,12 +256,16 @@ class Batch:
         ackable: Position | None,
         size_bytes: int,
         marks: tuple[str, ...] = (),
+        records: "list[Record] | None" = None,
+        encoded: int = 0,
     ) -> None:
         self.events = events
         self.checkpoint = checkpoint
         self.ackable = ackable
         self.size_bytes = size_bytes
         self.marks = marks
+        self.records = records
+        self.encoded = encoded
 
 
 class Topic:

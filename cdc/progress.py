@@ -8,7 +8,7 @@ from typing import Final
 from cdc.batching import CommitBudget
 from cdc.checkpoint import Position
 from cdc.lifecycle import Problem, SinkPhase, SourcePhase
-from cdc.protocols import Partition, SourceProgress, TableProgress
+from cdc.protocols import Partition, SnapshotProgress, SourceProgress, TableProgress
 
 MARKS_MAX: Final = 100
 """How many reached marks are remembered for progress."""
@@ -22,7 +22,7 @@ class CaptureProgress:
     and `size_bytes` count what became durable since the loop began; rates are their differences
     over `reported_at_us`. `lag_bytes` and `lag_s` reach from the server's last write to what is
     durable; None while unknown, and always when there is no connection. `commit_s` is how long the
-    last commit took.
+    last commit took. `snapshot` is the whole of it while one is taken, `tables` its parts.
     """
 
     phase: SourcePhase
@@ -39,6 +39,7 @@ class CaptureProgress:
     commit_s: float | None = None
     last_error: Problem | None = None
     tables: tuple[TableProgress, ...] = ()
+    snapshot: SnapshotProgress | None = None
     marks: tuple[str, ...] = ()
 
     def content(self) -> dict[str, object]:
@@ -89,6 +90,7 @@ class CaptureTally:
             commit_s=self.commit_s,
             last_error=self.last_error,
             tables=source.tables,
+            snapshot=source.snapshot,
             marks=self.marks,
         )
 

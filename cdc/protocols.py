@@ -7,6 +7,8 @@ A component module holds its frozen pydantic `Config` and a factory; the registr
     sinks.<type>             Config, create(config, context: SinkContext) -> Sink
     cdc.logs.<type>          Config, create(config, context: LogContext) -> Log
     cdc.transforms.<type>    Config, create(config) -> Transform
+
+What a source needs to read rows in several processes is in cdc/reading.py.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +18,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from cdc.checkpoint import Checkpoint, Position
 from cdc.event import Batch, ChangeEvent, Record, Row, Stored, Topic
+from cdc.reading import StartReaders
 from cdc.schema import TableSchema
 
 # --- findings: what `cdc check` prints ------------------------------------------------------------
@@ -50,6 +53,7 @@ class SourceContext:
     `excluded_columns` are globs of qualified table names, and of columns there, that a transform
     takes out of every row: the source need not know their types. `transaction_metadata` asks for
     an event at the begin and the end of every transaction (`begin_event`, `end_event`).
+    `start_readers` starts processes that read rows beside this one; None: there are none to have.
     """
 
     pipeline: str
@@ -58,6 +62,7 @@ class SourceContext:
     state_dir: Path
     excluded_columns: tuple[tuple[str, str], ...] = ()
     transaction_metadata: bool = False
+    start_readers: StartReaders | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +80,35 @@ SourceCommand = MarkCurrent
 
 @dataclass(frozen=True, slots=True)
 class TableProgress:
-    """How far the snapshot of one table is. `rows_estimated` is the database's own estimate."""
+    """How far the snapshot of one table is.
+
+    `rows_estimated` and `bytes_estimated` are the database's own: the planner's number of rows, and
+    the size on disk. `bytes_done` is the part of the latter that is behind us.
+    """
 
     table: str
     rows_done: int
     rows_estimated: int | None
     done: bool
+    bytes_done: int = 0
+    bytes_estimated: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotProgress:
+    """How far the snapshot is as a whole, over the tables that were unread at its start.
+
+    `rows_estimated` is None while some table has no estimate. `eta_s` is how long it will take at
+    the speed so far, by bytes; None while too little is done to tell.
+    """
+
+    tables: int
+    tables_done: int
+    rows_done: int
+    rows_estimated: int | None
+    bytes_done: int
+    bytes_estimated: int
+    eta_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +117,8 @@ class SourceProgress:
 
     `phase` is `starting`, `snapshot` or `streaming`. `position` is what was last received,
     `lag_bytes` how far that is behind the server's write position as last heard, `lag_s` the age of
-    the last change received (0.0 when nothing is left to receive); None while unknown.
+    the last change received (0.0 when nothing is left to receive); None while unknown. `tables`
+    may be a part of them where there are very many; `snapshot` counts all.
     """
 
     phase: Literal["starting", "snapshot", "streaming"]
@@ -97,6 +126,7 @@ class SourceProgress:
     lag_bytes: int | None = None
     lag_s: float | None = None
     tables: tuple[TableProgress, ...] = ()
+    snapshot: SnapshotProgress | None = None
 
 
 class Source(Protocol):

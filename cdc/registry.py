@@ -30,6 +30,8 @@ from cdc.protocols import (
     TopicInfo,
     Transform,
 )
+from cdc.readers import ReaderOrder, ReaderPool
+from cdc.reading import Plain, TaskReader
 from cdc.schemas.topic import TopicSchemas
 from cdc.serializers.envelope import SourceIdentity
 from cdc.state_dir import private_folder
@@ -215,8 +217,19 @@ class Parts:
                 for transform in self.transforms(name)
                 for pair in getattr(transform, "excluded", ())
             ),
+            start_readers=partial(
+                ReaderPool, ReaderOrder(self._config.file, self._config.text, name)
+            ),
             transaction_metadata=self._config.sources[name].keys.transaction_metadata,
         )
+
+    def task_reader(self, name: str, opening: Plain) -> TaskReader:
+        """What does the tasks of a source in a process of its own."""
+        chosen = self._config.sources[name].chosen
+        assert chosen is not None, "the configuration was read for this source"
+        reading = _part(chosen.component, "reading")
+        made = reading.open_reader(chosen.settings, self.source_context(name), opening)
+        return cast("TaskReader", made)
 
     def transforms(self, source: str) -> list[Transform]:
         """The transforms of a source, in order."""

@@ -6,7 +6,6 @@ are resolved here and travel nowhere.
 """
 
 import contextlib
-import ctypes
 import signal
 import socket
 import sys
@@ -28,6 +27,7 @@ from cdc.deliver import Deliver, DeliverOptions
 from cdc.errors import CdcError
 from cdc.journal import Journal, open_journal
 from cdc.lifecycle import Command, DeliverUntil, Problem, Progress
+from cdc.processes import die_with_parent
 from cdc.projection import Projection
 from cdc.protocols import MarkCurrent
 from cdc.registry import Parts
@@ -38,8 +38,6 @@ ORDER_S: Final = 30.0
 
 STOP_S: Final = 9.5
 """After this the kernel ends us: a stop is promised within ten seconds."""
-
-PR_SET_PDEATHSIG: Final = 1
 
 LAST_WORDS_S: Final = 2.0
 
@@ -146,16 +144,6 @@ def stop_on_signal(control: ChannelControl) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, graceful)
-
-
-def die_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the supervisor dies. Only Linux can; elsewhere EOF tells us.
-
-    Source: prctl(2), PR_SET_PDEATHSIG.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def run(order: Order, config: Config, control: ChannelControl) -> None:

@@ -411,3 +411,41 @@ def test_only_the_last_hundred_marks_are_remembered() -> None:
     reports = setting.run()
 
     assert reports[-1].marks == tuple(f"m{n}" for n in range(50, 150))
+
+
+class EncodingSource(MemorySource):
+    """Gives what it reads as records already, as a source with readers does."""
+
+    def poll(self, timeout_s: float) -> Batch | None:
+        batch = super().poll(timeout_s)
+        if batch is None or not batch.events:
+            return batch
+        first, rest = batch.events[:1], batch.events[1:]
+        serializer = PlainSerializer("shop", StoredSchemas(lambda _: ()))
+        records = serializer.encode(rest)
+        return Batch(
+            first,
+            batch.checkpoint,
+            batch.ackable,
+            batch.size_bytes,
+            batch.marks,
+            records,
+            len(rest),
+        )
+
+
+@pytest.mark.parametrize("exactly_once", [True, False])
+def test_encoded_records_stand_behind_the_events_of_their_batch(exactly_once: bool) -> None:
+    setting = Setting(exactly_once=exactly_once)
+    setting.make_source = lambda: EncodingSource(setting.database)
+    setting.insert(*range(10))
+
+    last = setting.run()[-1]
+
+    numbered = sorted(
+        (int(dict(record.headers)["cdc"].split(b".")[0]), record.key)
+        for record in setting.log.stored("shop.public.t")
+    )
+    assert [b"[%d]" % number for number in range(10)] == [key for _, key in numbered]
+    assert len({sequence for sequence, _ in numbered}) == 10
+    assert last.events == 10

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from cdc.channel import Channel, Message, pair
-from cdc.children import command_line, environment
-from cdc.worker import Exit, Order, die_with_parent
+from cdc.children import command_line
+from cdc.processes import die_with_parent, environment
+from cdc.worker import Exit, Order
 from tests.unit.cdc import supervised
 
 PATIENCE_S = 60.0
