@@ -25,7 +25,7 @@ class Checkpoint:
     to `LogWriter.commit`, it holds only what changed, and None deletes a part.
 
     Part names in use: `position` and what else the source chooses (`snapshot:<table>`,
-    `facts:<table>`), and `sequence`, which the capture loop owns.
+    `facts:<table oid>`, `type:<type oid>`), and `sequence`, which the capture loop owns.
     """
 
     parts: Mapping[str, bytes | None] = field(default_factory=dict)

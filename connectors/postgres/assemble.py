@@ -3,13 +3,14 @@
 Pure: takes bytes, returns events. What a relation is, is asked of a function given by the caller.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Self, TypeVar
 
 from cdc.errors import DecodeError, PositionLost
 from cdc.event import ChangeEvent, Transaction
 from connectors.postgres.lsn import Lsn
+from connectors.postgres.messages import relations
 from connectors.postgres.pgoutput import (
     Begin,
     Commit,
@@ -94,15 +95,35 @@ def _as(kind: type[_Kind], value: object) -> _Kind:
     return value
 
 
+@dataclass(slots=True)
+class Sight:
+    """What surrounds a Relation message.
+
+    `xid` is the open transaction, `lot` counts the calls of `feed`. `type_names` are the qualified
+    names of types, by oid, as the stream told them. `ahead` gives the Relations behind this one in
+    the same lot.
+    """
+
+    xid: int
+    lot: int
+    type_names: dict[int, str]
+    ahead: Callable[[], Iterable[Relation]]
+
+
+Resolve = Callable[[Relation, Sight], Table | None]
+"""Gives what the decoder needs of a relation, or None when it is not captured."""
+
+
 class Assembler:
     """Follows one stream from `start` on; made anew for each connection.
 
-    `resolve` gives what the decoder needs of a relation, or None when it is not captured; it is
-    called for every Relation message.
+    `resolve` is called for every Relation message.
     """
 
-    def __init__(self, start: StreamPosition, resolve: Callable[[Relation], Table | None]) -> None:
+    def __init__(self, start: StreamPosition, resolve: Resolve) -> None:
         self.reply_requested = False
+        self._payloads: list[bytes] = []
+        self._sight = Sight(0, 0, {}, self._ahead)
         self._resolve = resolve
         self._decoder = Decoder()
         self._lsn = start.lsn
@@ -128,6 +149,8 @@ class Assembler:
         events: list[ChangeEvent] = []
         decoder, handlers = self._decoder, self._handlers
         index = 0
+        self._payloads = payloads
+        self._sight.lot += 1
         while (message := decoder.decode(payloads, index, events)) is not None:
             index = decoder.index
             handlers[type(message)](message)
@@ -227,10 +250,14 @@ class Assembler:
         decoder.end()
 
     def _on_relation(self, message: Relation) -> None:
-        self._decoder.tables[message.oid] = self._resolve(message)
+        self._sight.xid = 0 if self._begin is None else self._begin.xid
+        self._decoder.tables[message.oid] = self._resolve(message, self._sight)
+
+    def _ahead(self) -> Iterable[Relation]:
+        return relations(self._payloads[self._decoder.index :])
 
     def _on_type(self, message: Type) -> None:
-        """Nothing: the catalog says more about types than this message does."""
+        self._sight.type_names[message.oid] = f"{message.namespace}.{message.name}"
 
 
 def size_of(payloads: Sequence[bytes]) -> int:

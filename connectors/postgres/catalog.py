@@ -1,4 +1,4 @@
-"""What the database's catalog says about captured tables, and what a Relation message makes of it.
+"""What the database's catalog says about captured tables.
 
 Every query names its schema and takes its values as parameters. The session must have
 `decoders.SESSION_SETTINGS`, the empty search_path above all.
@@ -6,7 +6,6 @@ Every query names its schema and takes its values as parameters. The session mus
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Final
 
 import psycopg
@@ -14,27 +13,30 @@ import psycopg
 from cdc.errors import SchemaError
 from cdc.event import RowLayout
 from cdc.schema import NO_DEFAULT, Column, LogicalType, String, TableSchema
-from connectors.postgres.decoders import decoder, form
 from connectors.postgres.defaults import Expression, defaults_of
 from connectors.postgres.keys import NO_KEY, Index, choose_key, read_indexes
 from connectors.postgres.logical_types import Types, read_types
-from connectors.postgres.pgoutput import Relation, RelationColumn
+from connectors.postgres.resolution import (
+    ExcludedColumns,
+    KnownColumn,
+    KnownTable,
+    is_excluded,
+    layout_of,
+    places,
+)
 from connectors.postgres.tables import CapturedTable, captured_tables
+from connectors.postgres.xids import made_by
 
 __all__ = [
     "CapturedTable",
     "ColumnFacts",
-    "RelationFacts",
+    "ExcludedColumns",
     "TableFacts",
     "UnsupportedColumn",
     "captured_tables",
     "describe",
     "refuse_unsupported",
-    "relation_without_table",
 ]
-
-ExcludedColumns = Sequence[tuple[str, str]]
-"""Globs of qualified table names, and of columns there, that a transform removes from rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ class ColumnFacts:
     """One column of the catalog.
 
     `generated` columns are not streamed, so the table's schema leaves them out. `logical` is None
-    when the type is not supported and the column is not excluded.
+    when the type is not supported and the column is not excluded. `made` is the 64-bit id of the
+    transaction that last changed the column or its default.
     """
 
     name: str
@@ -62,19 +65,7 @@ class ColumnFacts:
     generated: bool
     type_text: str
     logical: Column | None
-
-
-@dataclass(frozen=True, slots=True)
-class RelationFacts:
-    """The structure of rows that follow one Relation message.
-
-    `exact` is False when the catalog no longer (or not yet) agrees with the message: names and
-    types are then the message's own, defaults and nullability are known where columns still match.
-    """
-
-    schema: TableSchema
-    layout: RowLayout
-    exact: bool
+    made: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,71 +87,20 @@ class TableFacts:
     types: Types
     unsupported: tuple[UnsupportedColumn, ...] = ()
 
-    def for_relation(self, relation: Relation) -> RelationFacts:
-        """The facts in the order and with the columns of a Relation message.
-
-        The message wins where the two differ, since it is of the time of the change. Raises
-        SchemaError for a column whose type is not supported, or gone before it was known.
-        """
-        known = {column.name: column for column in self.columns}
-        columns: list[Column] = []
-        exact = relation.namespace == self.schema.namespace and relation.name == self.schema.table
-        for sent in relation.columns:
-            facts = known.get(sent.name)
-            if facts is None or not _same_type(sent, facts):
-                exact = False
-                facts = None
-            columns.append(_column_of(relation, sent, facts, self.types))
-        sent_names = {sent.name for sent in relation.columns}
-        expected = {column.name for column in self.columns if not column.generated}
-        exact = exact and expected <= sent_names and relation.identity == self.identity
-        key_names, key_agrees = self._key_of(relation)
-        schema = TableSchema(
-            database=self.schema.database,
-            namespace=relation.namespace,
-            table=relation.name,
-            columns=tuple(columns),
-            key=_places(key_names, columns),
-            partial=self.toasts and relation.identity != "f",
+    def known(self, ancestors: tuple[str, ...] = ()) -> KnownTable:
+        """What a change of this table can be read with; without columns that are not supported."""
+        columns = tuple(
+            KnownColumn(
+                column.type_oid, column.typmod, column.not_null, column.made, column.logical
+            )
+            for column in self.columns
+            if column.logical is not None
         )
-        if schema == self.schema:
-            return RelationFacts(self.schema, self.layout, exact and key_agrees)
-        return RelationFacts(schema, _layout(columns), exact and key_agrees)
-
-    def _key_of(self, relation: Relation) -> tuple[tuple[str, ...], bool]:
-        """The key's columns at the time of the message, and whether the catalog agrees.
-
-        Under identity DEFAULT the message marks the columns of the primary key, so it decides; the
-        catalog adds their order, and a unique index where there is no primary key.
-        """
-        sent = {column.name: column for column in relation.columns}
-        marked = tuple(column.name for column in relation.columns if column.in_identity)
         names = self.schema.key_names
-        known = {column.name: column for column in self.columns}
-        intact = all(name in sent and _same_type(sent[name], known[name]) for name in names)
-        if relation.identity == "d" and (marked or self.key.primary):
-            return (names, True) if set(marked) == set(names) else (marked, False)
-        if intact:
-            return names, True
-        return (marked if relation.identity == "i" else ()), False
-
-
-def relation_without_table(database: str, relation: Relation, types: Types) -> RelationFacts:
-    """The facts of a Relation whose table is gone from the catalog: what the message alone says.
-
-    `types` may hold what is known about types that are not built in. Raises SchemaError for others.
-    """
-    columns = [_column_of(relation, sent, None, types) for sent in relation.columns]
-    marked = tuple(column.name for column in relation.columns if column.in_identity)
-    schema = TableSchema(
-        database=database,
-        namespace=relation.namespace,
-        table=relation.name,
-        columns=tuple(columns),
-        key=_places(marked if relation.identity in {"d", "i"} else (), columns),
-        partial=relation.identity != "f",
-    )
-    return RelationFacts(schema, _layout(columns), exact=False)
+        key = self.key
+        return KnownTable(
+            self.oid, self.schema, columns, names, key.primary, key.made, self.toasts, ancestors
+        )
 
 
 def refuse_unsupported(facts: Iterable[TableFacts]) -> None:
@@ -172,38 +112,6 @@ def refuse_unsupported(facts: Iterable[TableFacts]) -> None:
             f"columns have types that Tidewire does not capture yet: {names}",
             hint="Exclude them with a `columns` transform, or their tables with `exclude_tables`.",
         )
-
-
-def _same_type(sent: RelationColumn, facts: ColumnFacts) -> bool:
-    return sent.type_oid == facts.type_oid and sent.type_modifier == facts.typmod
-
-
-def _column_of(
-    relation: Relation, sent: RelationColumn, facts: ColumnFacts | None, types: Types
-) -> Column:
-    if facts is not None and facts.logical is not None:
-        return facts.logical
-    kind = types.resolve(sent.type_oid, sent.type_modifier) if facts is None else None
-    if kind is None:
-        name = f"oid {sent.type_oid}" if facts is None else facts.type_text
-        raise SchemaError(
-            f"column {sent.name} of {relation.namespace}.{relation.name} has the type {name}, "
-            "which Tidewire does not capture or which is gone from the database",
-            hint="Exclude it with a `columns` transform, or the table with `exclude_tables`.",
-        )
-    return Column(sent.name, kind)
-
-
-def _places(names: Sequence[str], columns: Sequence[Column]) -> tuple[int, ...]:
-    places = {column.name: place for place, column in enumerate(columns)}
-    return tuple(places[name] for name in names)
-
-
-def _layout(columns: Sequence[Column]) -> RowLayout:
-    return RowLayout(
-        tuple(decoder(column.type) for column in columns),
-        tuple(form(column.type) for column in columns),
-    )
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -222,7 +130,11 @@ SELECT a.attrelid::pg_catalog.int8, a.attname::pg_catalog.text, a.attnum::pg_cat
        a.atttypid::pg_catalog.int8, a.atttypmod, a.attnotnull, a.attgenerated <> '',
        pg_catalog.format_type(a.atttypid, a.atttypmod),
        pg_catalog.pg_get_expr(d.adbin, d.adrelid),
-       a.attstorage <> 'p' AND a.attlen = -1
+       a.attstorage <> 'p' AND a.attlen = -1,
+       a.xmin::pg_catalog.text::pg_catalog.int8,
+       coalesce(d.xmin::pg_catalog.text::pg_catalog.int8, 0),
+       (SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())
+        ::pg_catalog.text::pg_catalog.int8)
 FROM pg_catalog.pg_attribute a
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = ANY (%s::pg_catalog.oid[]) AND a.attnum > 0 AND NOT a.attisdropped
@@ -251,6 +163,15 @@ class _ColumnRow:
     type_text: str
     expression: str | None
     toastable: bool
+    written: int
+    default_written: int
+    next_xid: int
+
+    @property
+    def made(self) -> int:
+        """The 64-bit id of the transaction that last changed the column or its default."""
+        written = (self.written, self.default_written)
+        return max(made_by(xid, self.next_xid) for xid in written)
 
 
 def describe(
@@ -302,7 +223,7 @@ def _table_facts(
         namespace=namespace,
         table=name,
         columns=tuple(logical),
-        key=_places([names[attnum] for attnum in key.columns], logical),
+        key=places([names[attnum] for attnum in key.columns], logical),
         partial=toasts and identity != "f",
     )
     unsupported = tuple(
@@ -310,7 +231,7 @@ def _table_facts(
         for column in streamed
         if column.logical is None
     )
-    layout = _layout(logical)
+    layout = layout_of(logical)
     return TableFacts(oid, schema, layout, columns, identity, key, toasts, types, unsupported)
 
 
@@ -322,7 +243,7 @@ def _facts_of(
     excluded: ExcludedColumns,
 ) -> ColumnFacts:
     kind: LogicalType | None = types.resolve(row.type_oid, row.typmod)
-    if kind is None and _is_excluded(table, row.name, excluded):
+    if kind is None and is_excluded(table, row.name, excluded):
         kind = String(row.type_text)
     logical = None
     if kind is not None:
@@ -331,14 +252,8 @@ def _facts_of(
         logical = Column(row.name, kind, nullable, default)
     return ColumnFacts(
         row.name, row.attnum, row.type_oid, row.typmod, row.not_null, row.generated, row.type_text,
-        logical,
+        logical, row.made,
     )  # fmt: skip
-
-
-def _is_excluded(table: str, column: str, excluded: ExcludedColumns) -> bool:
-    return any(
-        fnmatchcase(table, tables) and fnmatchcase(column, columns) for tables, columns in excluded
-    )
 
 
 def _read_defaults(

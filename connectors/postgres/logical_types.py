@@ -34,6 +34,7 @@ from cdc.schema import (
     TimeTz,
     Uuid,
 )  # fmt: skip
+from connectors.postgres.xids import made_by
 
 _Make = Callable[[int], LogicalType]
 
@@ -120,7 +121,8 @@ class TypeFacts:
     """What the catalog says about one type that is not built in.
 
     `base` is a domain's base type or an array's element type, else 0; `modifier` belongs to a
-    domain's base.
+    domain's base. `made` is the 64-bit id of the transaction that last changed what is said here
+    besides labels, `labels_made` that of each label; 0: long ago.
     """
 
     oid: int
@@ -130,6 +132,8 @@ class TypeFacts:
     modifier: int = -1
     not_null: bool = False
     labels: tuple[str, ...] = ()
+    made: int = 0
+    labels_made: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +195,16 @@ def types_of(content: Iterable[Mapping[str, object]]) -> Types:
     """What `Types.content` was taken from. Raises SchemaError."""
     try:
         found = [
-            TypeFacts(**{**entry, "labels": tuple(entry["labels"])})  # type: ignore[arg-type]
+            TypeFacts(**{name: _tuple(value) for name, value in entry.items()})  # type: ignore[arg-type]
             for entry in content
         ]
     except (TypeError, KeyError) as error:
         raise SchemaError("stored facts about types are damaged") from error
     return Types({facts.oid: facts for facts in found})
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
 
 
 _READ_TYPES: Final = """
@@ -222,7 +230,12 @@ SELECT t.oid::pg_catalog.int8,
         JOIN pg_catalog.pg_extension x ON x.oid = d.refobjid
         WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objid = t.oid
           AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'),
-       t.typname::pg_catalog.text
+       t.typname::pg_catalog.text,
+       t.xmin::pg_catalog.text::pg_catalog.int8,
+       ARRAY(SELECT e.xmin::pg_catalog.text::pg_catalog.int8 FROM pg_catalog.pg_enum e
+             WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder),
+       (SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())
+        ::pg_catalog.text::pg_catalog.int8)
 FROM pg_catalog.pg_type t
 JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
 LEFT JOIN pg_catalog.pg_type element ON element.typarray = t.oid
@@ -240,15 +253,33 @@ def read_types(connection: psycopg.Connection, oids: Iterable[int]) -> Types:
 
 
 def _facts_of(row: Sequence[object]) -> TypeFacts:
-    oid, name, letter, base, modifier, not_null, element, labels, extension, short = row
+    oid, name, letter, base, modifier, not_null, element, labels, extension, short, *times = row
     assert isinstance(oid, int)
     assert isinstance(base, int)
     assert isinstance(modifier, int)
     assert isinstance(labels, list)
+    written, labels_written, next_xid = times
+    assert isinstance(written, int)
+    assert isinstance(labels_written, list)
+    assert isinstance(next_xid, int)
     if letter == "e":
-        return TypeFacts(oid, str(name), "enum", labels=tuple(labels))
+        return TypeFacts(
+            oid,
+            str(name),
+            "enum",
+            labels=tuple(labels),
+            labels_made=tuple(made_by(xid, next_xid) for xid in labels_written),
+        )
     if letter == "d":
-        return TypeFacts(oid, str(name), "domain", base, modifier, bool(not_null))
+        return TypeFacts(
+            oid,
+            str(name),
+            "domain",
+            base,
+            modifier,
+            bool(not_null),
+            made=made_by(written, next_xid),
+        )
     if isinstance(element, int):
         return TypeFacts(oid, str(name), "array", element)
     if (extension, short) in _EXTENSION_STRINGS:

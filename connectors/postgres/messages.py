@@ -4,6 +4,7 @@ Source: PostgreSQL manual, Streaming Replication Protocol (XLogData) and Logical
 Formats.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from cdc.errors import DecodeError
@@ -144,6 +145,13 @@ def relation(data: bytes) -> Relation:
     expect(data, kind, pos - HEADER_BYTES - 1)
     # pg_catalog is sent as an empty string.
     return Relation(oid, namespace or "pg_catalog", name, identity, tuple(columns))
+
+
+def relations(payloads: Iterable[bytes]) -> Iterator[Relation]:
+    """The Relations among these messages, in order."""
+    for data in payloads:
+        if data[HEADER_BYTES : HEADER_BYTES + 1] == b"R" and data[:1] == b"w":
+            yield relation(data)
 
 
 def _text(data: bytes, pos: int, kind: int) -> tuple[str, int]:

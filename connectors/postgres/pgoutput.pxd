@@ -8,7 +8,7 @@ cdef int _HEADER
 cdef object _UNCHANGED
 
 cdef class Table:
-    cdef readonly object schema
+    cdef public object schema
     cdef readonly RowLayout layout
     cdef readonly tuple in_identity
     cdef readonly Py_ssize_t width

@@ -58,7 +58,8 @@ _HEADER: Final = HEADER_BYTES
 class Table:
     """What the decoder needs of a captured table in its present structure.
 
-    `layout` and `in_identity` are aligned with the columns of the Relation message.
+    `schema` may be replaced by one whose columns have the same names and layout. `layout` and
+    `in_identity` are aligned with the columns of the Relation message.
     """
 
     __slots__ = ("in_identity", "layout", "schema", "width")

@@ -1,6 +1,6 @@
 """What happens before the first row: decide where to go on, and make what is missing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,8 @@ class Plan:
     """What a start does.
 
     `resume` is where to go on, None when a slot must be made first. `unread` are the tables whose
-    rows are still to be read. `parts` change the checkpoint with the first batch.
+    rows are still to be read. `parts` change the checkpoint with the first batch. `facts` are
+    those of `tables` by oid.
     """
 
     origin: Origin
@@ -60,12 +61,16 @@ class Plan:
     tables: tuple[CapturedTable, ...]
     unread: tuple[CapturedTable, ...]
     parts: dict[str, bytes | None]
+    facts: Mapping[int, catalog.TableFacts]
 
 
 def captured(
     connection: Connection, config: Config, excluded_columns: catalog.ExcludedColumns
-) -> list[CapturedTable]:
-    """The captured tables, all of them in order. Raises SchemaError or SourceRefused if not."""
+) -> tuple[list[CapturedTable], dict[int, catalog.TableFacts]]:
+    """The captured tables, all of them in order, and what the catalog says of each, by oid.
+
+    Raises SchemaError or SourceRefused when one of them cannot be captured.
+    """
     with translated("reading the catalog"):
         tables = catalog.captured_tables(connection, config.tables, config.exclude_tables)
         facts = catalog.describe(connection, [table.oid for table in tables], excluded_columns)
@@ -76,7 +81,7 @@ def captured(
             f"tables without a key: {', '.join(keyless)}",
             hint="Give them a primary key, exclude them, or set `keyless_tables: emit`.",
         )
-    return tables
+    return tables, facts
 
 
 def plan_snapshot_only(
@@ -91,7 +96,7 @@ def plan_snapshot_only(
         unread = ()
     elif resume is None or resume.stage != "snapshot":
         resume = Resume("snapshot", origin, StreamPosition(system.flushed))
-    return Plan(origin, resume, tuple(tables), unread, {})
+    return Plan(origin, resume, tuple(tables), unread, {}, {})
 
 
 def plan_stream(
@@ -107,7 +112,7 @@ def plan_stream(
     Raises PositionLost when the checkpoint cannot be resumed from, unless `snapshot: when_needed`
     allows to begin anew.
     """
-    tables = captured(connection, config, excluded_columns)
+    tables, facts = captured(connection, config, excluded_columns)
     system = replication.identify()
     slot = read_slot(connection, names.slot)
     if slot is not None:
@@ -151,7 +156,7 @@ def plan_stream(
         resume = Resume(resume.stage, origin, resume.position)
     elif slot is not None and slot.confirmed is not None:
         resume = Resume("snapshot", origin, StreamPosition(slot.confirmed))
-    return Plan(origin, resume, tuple(tables), unread, parts)
+    return Plan(origin, resume, tuple(tables), unread, parts, facts)
 
 
 def _origin(system: System, names: Names) -> Origin:

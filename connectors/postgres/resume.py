@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from cdc.checkpoint import Checkpoint, decode_part, encode_part
 from cdc.errors import DecodeError
+from connectors.postgres import facts
 from connectors.postgres.assemble import StreamPosition
 from connectors.postgres.tables import CapturedTable
 
@@ -108,7 +109,7 @@ def own_parts(checkpoint: Checkpoint | None) -> list[str]:
     return [
         name
         for name in ({} if checkpoint is None else checkpoint.parts)
-        if name == POSITION or name.startswith(_TABLE)
+        if name == POSITION or name.startswith((_TABLE, facts.TABLE, facts.TYPE))
     ]
 
 

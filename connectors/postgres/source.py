@@ -24,6 +24,7 @@ from connectors.postgres import doctor
 from connectors.postgres.assemble import StreamPosition
 from connectors.postgres.config import Config
 from connectors.postgres.connection import Dialer, rows_of
+from connectors.postgres.facts import Facts
 from connectors.postgres.lease import Lease
 from connectors.postgres.lsn import Lsn, end_of_record_before
 from connectors.postgres.marks import Marks
@@ -90,6 +91,7 @@ class PostgresSource:
         self._rows_done: tuple[TableProgress, ...] = ()
         self._view_horizon: int | None = None
         self._watches = Watches(self._connection)
+        self._facts = Facts(None)
 
     def check(self) -> list[Finding]:
         """Every precondition, failed ones with the SQL that mends them; changes nothing."""
@@ -103,7 +105,7 @@ class PostgresSource:
         """Verify the checkpoint, make what is missing, and set the first stage."""
         self._replication = self._dial_replication()
         if self._config.snapshot == "only":
-            tables = captured(self._connection(), self._config, self._context.excluded_columns)
+            tables, _ = captured(self._connection(), self._config, self._context.excluded_columns)
             system = self._replication.identify()
             plan = plan_snapshot_only(tables, system, self._names, checkpoint)
             self._end_replication()
@@ -118,6 +120,7 @@ class PostgresSource:
             )
         self._plan = plan
         self._unsaved = dict(plan.parts)
+        self._know(plan, checkpoint)
         if plan.resume is None:
             self._replication.begin_create_slot(self._names.slot)
             self._step = self._await_slot
@@ -265,9 +268,10 @@ class PostgresSource:
             self._config.tables,
             self._config.exclude_tables,
             self._context.excluded_columns,
+            self._facts,
         )
         self._streaming = Streaming(
-            self._replication, self._resume, structures.resolve, self._marks
+            self._replication, self._resume, structures, self._facts, self._marks
         )
         self._watches.add(
             PublicationWatch(self._names.publication, lambda: self._require_plan().tables)
@@ -284,6 +288,15 @@ class PostgresSource:
         return None
 
     # --- below ----------------------------------------------------------------------------------
+
+    def _know(self, plan: Plan, checkpoint: Checkpoint | None) -> None:
+        """Take the facts of the checkpoint, and those of tables that are new to it."""
+        self._facts = Facts((checkpoint or Checkpoint()).merged(Checkpoint(plan.parts)))
+        for table in plan.tables:
+            facts = plan.facts.get(table.oid)
+            if facts is not None and table.oid not in self._facts.tables:
+                self._facts.remember(facts.known(table.ancestors), facts.types)
+        self._unsaved.update(self._facts.take_changes())
 
     def _take_commands(self) -> None:
         if not self._commands and not self._marks:

@@ -1,18 +1,18 @@
 """The stream behind the snapshot: lots of messages become batches, acks become confirmations."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from cdc.checkpoint import Checkpoint, Position
 from cdc.event import Batch, ChangeEvent
 from connectors.postgres.assemble import Assembler, size_of
+from connectors.postgres.facts import Facts
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.marks import Marks
-from connectors.postgres.pgoutput import Relation, Table
 from connectors.postgres.replication import ReplicationConnection
 from connectors.postgres.resume import POSITION, Resume
+from connectors.postgres.structures import Structures
 
 # While captured tables are idle and others are not, the position moves with nearly every message;
 # once a second is often enough to let the server forget.
@@ -28,12 +28,15 @@ class Streaming:
         self,
         replication: ReplicationConnection,
         resume: Resume,
-        resolve: Callable[[Relation], Table | None],
+        structures: Structures,
+        facts: Facts,
         marks: Marks,
     ) -> None:
         self.last_commit_us: int | None = None
         self._replication = replication
-        self._assembler = Assembler(resume.position, resolve)
+        self._assembler = Assembler(resume.position, structures.resolve)
+        self._structures = structures
+        self._facts = facts
         self._resume = resume
         self._marks = marks
         self._told = resume.position
@@ -60,6 +63,7 @@ class Streaming:
             events: list[ChangeEvent] = []
             if payloads:
                 events = self._assembler.feed(payloads)
+                self._structures.agree(events)
                 self._replication.confirm(self._assembler.lsn, Lsn(0))
                 self._answer()
             marks = self._marks.reached(self._assembler.lsn)
@@ -93,7 +97,7 @@ class Streaming:
         stored = replace(self._resume, position=position).part()
         return Batch(
             events,
-            Checkpoint({POSITION: stored}),
+            Checkpoint({POSITION: stored, **self._facts.take_changes()}),
             Position(str(position.lsn)),
             size_bytes,
             marks,

@@ -1,33 +1,77 @@
-"""What a Relation message means here: captured or not, and the structure of its rows."""
+"""What a Relation message means here: captured or not, and the structure of its rows.
 
-from collections.abc import Callable, Sequence
+The catalog is asked once per lot of messages for all Relations in it, since every change in the lot
+was committed before.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, LiteralString
 
 import psycopg
 
-from connectors.postgres.catalog import (
-    ExcludedColumns,
-    RelationFacts,
-    describe,
-    relation_without_table,
-)
+from cdc.event import ChangeEvent
+from connectors.postgres.assemble import Sight
+from connectors.postgres.catalog import TableFacts, describe
 from connectors.postgres.connection import translated
-from connectors.postgres.logical_types import read_types
+from connectors.postgres.facts import Facts
+from connectors.postgres.labels import Labels
+from connectors.postgres.logical_types import Types, read_types
 from connectors.postgres.pgoutput import Relation, Table
+from connectors.postgres.resolution import (
+    ExcludedColumns,
+    KnownTable,
+    Resolved,
+    resolve,
+    types_at,
+)
 from connectors.postgres.tables import matches
+from connectors.postgres.xids import READ_NEXT_XID, full_xid
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-_PARENTS: Final[LiteralString] = """
-SELECT pg_catalog.concat(n.nspname, '.', c.relname)
-FROM pg_catalog.pg_partition_ancestors(%s::pg_catalog.oid::pg_catalog.regclass) p
-JOIN pg_catalog.pg_class c ON c.oid = p.relid
+_ANCESTORS: Final[LiteralString] = """
+SELECT wanted.oid::pg_catalog.int8, pg_catalog.concat(n.nspname, '.', c.relname)
+FROM pg_catalog.unnest(%s::pg_catalog.oid[]) AS wanted (oid)
+CROSS JOIN LATERAL pg_catalog.pg_partition_ancestors(wanted.oid::pg_catalog.regclass)
+    WITH ORDINALITY AS above (relid, place)
+JOIN pg_catalog.pg_class c ON c.oid = above.relid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE above.relid <> wanted.oid
+ORDER BY wanted.oid, above.place
 """
 
 
+@dataclass(slots=True)
+class _Look:
+    """What the catalog said, for the Relations in lot number `lot`."""
+
+    lot: int = -1
+    asked: set[int] = field(default_factory=set)
+    types_asked: set[int] = field(default_factory=set)
+    tables: dict[int, TableFacts] = field(default_factory=dict)
+    ancestors: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    types: Types = field(default_factory=Types)
+    next_xid: int = 0
+
+
+@dataclass(slots=True)
+class _Current:
+    """A relation as the stream described it last. `watched`: its rows are looked at."""
+
+    relation: Relation
+    table: Table
+    type_names: dict[int, str]
+    labels: Labels
+    withheld: int | None
+
+    @property
+    def watched(self) -> bool:
+        return bool(self.labels) or self.withheld is not None
+
+
 class Structures:
-    """Looks relations up in the catalog when the stream names them.
+    """Looks relations up when the stream names them, in the catalog and in what is remembered.
 
     Equal structures are one object, so that what is planned per structure stays planned.
     """
@@ -38,54 +82,176 @@ class Structures:
         database: str,
         tables: Sequence[str],
         exclude_tables: Sequence[str],
-        excluded_columns: ExcludedColumns = (),
+        excluded_columns: ExcludedColumns,
+        facts: Facts,
     ) -> None:
         """`connection` gives an open one; the tables are the configured globs.
 
-        `excluded_columns` may have types that are not supported.
+        `excluded_columns` may have types that are not supported. `facts` grow while the stream
+        goes on, and are to be stored with the events that follow from them.
         """
         self._connection = connection
         self._database = database
         self._tables = tables
         self._exclude_tables = exclude_tables
         self._excluded_columns = excluded_columns
-        self._known: dict[int, tuple[Relation, Table]] = {}
+        self._facts = facts
+        self._look = _Look()
+        self._current: dict[int, _Current] = {}
+        # Relations whose rows are looked at, by the identity of their structure.
+        self._watched: dict[int, _Current] = {}
 
-    def resolve(self, relation: Relation) -> Table | None:
+    def resolve(self, relation: Relation, sight: Sight) -> Table | None:
         """What the decoder needs of the relation, None when it is not captured.
 
         Raises SchemaError for a type that cannot be captured, TransientError for a lost connection.
         """
-        with translated(f"looking up {relation.namespace}.{relation.name} in the catalog"):
-            if not self._is_captured(relation):
-                return None
-            facts = self._facts(relation)
-        known = self._known.get(relation.oid)
-        if known is not None:
-            same = known[1].schema == facts.schema and known[0].columns == relation.columns
-            if same or (not facts.exact and known[0] == relation):
-                # The catalog has moved on, or has nothing new: what was known then still holds.
-                self._known[relation.oid] = (relation, known[1])
-                return known[1]
+        self._see(relation, sight)
+        if not self._is_captured(relation):
+            return None
+        resolved, types = self._resolved(relation, sight.xid, sight.type_names)
+        schema, layout = resolved.schema, resolved.layout
+        current = self._current.get(relation.oid)
+        if current is not None:
+            self._watched.pop(id(current.table.schema), None)
+            if current.table.schema == schema:
+                schema, layout = current.table.schema, current.table.layout
+        self._facts.remember(resolved.known, types)
         in_identity = tuple(column.in_identity for column in relation.columns)
-        table = Table(facts.schema, facts.layout, in_identity)
-        self._known[relation.oid] = (relation, table)
+        table = Table(schema, layout, in_identity)
+        labels = Labels.of(resolved.known, types)
+        current = _Current(relation, table, dict(sight.type_names), labels, resolved.withheld)
+        self._current[relation.oid] = current
+        if current.watched:
+            self._watched[id(schema)] = current
         return table
 
-    def _facts(self, relation: Relation) -> RelationFacts:
-        connection = self._connection()
-        facts = describe(connection, [relation.oid], self._excluded_columns).get(relation.oid)
-        if facts is not None:
-            return facts.for_relation(relation)
-        types = read_types(connection, {column.type_oid for column in relation.columns})
-        return relation_without_table(self._database, relation, types)
+    def agree(self, events: list[ChangeEvent]) -> None:
+        """Give a newer structure to the events of a lot that no Relation announced one for.
+
+        A label that is added to an enum, or one that is renamed, is known by the first row that has
+        it. Facts that were made by a transaction later than the last change are taken up by the
+        first change behind it.
+        """
+        if not self._watched:
+            return
+        newer: dict[int, _Current] = {}
+        for index, event in enumerate(events):
+            place = id(event.table)
+            current = newer.get(place) or self._watched.get(place)
+            if current is None:
+                continue
+            if self._is_out_of_date(current, event):
+                old = id(current.table.schema)
+                self._renew(current, event)
+                newer[place] = newer[old] = current
+            if current.table.schema is not event.table:
+                events[index] = event.with_rows(current.table.schema, event.before, event.after)
+
+    # --- below ----------------------------------------------------------------------------------
+
+    def _see(self, relation: Relation, sight: Sight) -> None:
+        """Ask the catalog about the relation, and those that follow, unless it is done."""
+        types = {column.type_oid for column in relation.columns}
+        look = self._look
+        if look.lot == sight.lot and relation.oid in look.asked and types <= look.types_asked:
+            return
+        ahead = list(sight.ahead())
+        types |= {column.type_oid for one in ahead for column in one.columns}
+        doing = f"looking up {relation.namespace}.{relation.name} in the catalog"
+        self._ask({relation.oid, *(one.oid for one in ahead)}, types, sight.lot, doing)
+
+    def _ask(self, oids: set[int], types: set[int], lot: int, doing: str) -> None:
+        asked = sorted(oids)
+        with translated(doing), (connection := self._connection()).transaction():
+            ((next_xid,),) = connection.execute(READ_NEXT_XID)
+            tables = describe(connection, asked, self._excluded_columns)
+            ancestors: dict[int, tuple[str, ...]] = {}
+            for oid, name in connection.execute(_ANCESTORS, (asked,)):
+                ancestors[oid] = (*ancestors.get(oid, ()), name)
+            more = read_types(connection, types)
+        found = dict(more.facts)
+        for facts in tables.values():
+            found.update(facts.types.facts)
+        self._look = _Look(lot, oids, types, tables, ancestors, Types(found), next_xid)
 
     def _is_captured(self, relation: Relation) -> bool:
-        # The name at the time of the change decides; a partition is also meant by its parents'.
-        names = [f"{relation.namespace}.{relation.name}"]
-        names += (name for (name,) in self._connection().execute(_PARENTS, (relation.oid,)))
+        # The name at the time of the change decides; a partition is also meant by its parents'
+        # names, those of now or, after it was detached or dropped, those of then.
+        name = f"{relation.namespace}.{relation.name}"
+        stored = self._facts.tables.get(relation.oid)
+        ways = [self._look.ancestors.get(relation.oid, ())]
+        if stored is not None:
+            ways.append(stored.ancestors)
+        return any(self._means((name, *above)) for above in ways)
+
+    def _means(self, names: Iterable[str]) -> bool:
         return _fits(names, self._tables) and not _fits(names, self._exclude_tables)
 
+    def _resolved(
+        self, relation: Relation, xid: int, type_names: dict[int, str]
+    ) -> tuple[Resolved, Types]:
+        look = self._look
+        candidates: list[KnownTable] = []
+        facts = look.tables.get(relation.oid)
+        stored = self._facts.tables.get(relation.oid)
+        if facts is not None:
+            above = look.ancestors.get(relation.oid, ())
+            if not above and stored is not None:
+                above = stored.ancestors
+            candidates.append(facts.known(above))
+        if stored is not None:
+            candidates.append(stored)
+        at = full_xid(xid, look.next_xid)
+        types, withheld = types_at(at, look.types, self._facts.types)
+        resolved = resolve(
+            relation,
+            at,
+            candidates,
+            types,
+            self._database,
+            type_names,
+            self._excluded_columns,
+        )
+        if withheld is not None and (resolved.withheld is None or withheld < resolved.withheld):
+            resolved = Resolved(resolved.known, resolved.layout, withheld)
+        return resolved, types
 
-def _fits(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    def _is_out_of_date(self, current: _Current, event: ChangeEvent) -> bool:
+        if current.withheld is not None and event.transaction is not None:
+            xid = event.transaction.xid
+            if xid is not None and full_xid(xid, self._look.next_xid) >= current.withheld:
+                return True
+        return current.labels.lacks(event)
+
+    def _renew(self, current: _Current, event: ChangeEvent) -> None:
+        """Resolve the relation again as of this event, whose labels are known by then."""
+        assert event.transaction is not None
+        relation, table = current.relation, current.table
+        types = {column.type_oid for column in relation.columns}
+        doing = f"looking up {relation.namespace}.{relation.name} in the catalog again"
+        self._ask({relation.oid}, types, self._look.lot, doing)
+        xid = event.transaction.xid or 0
+        resolved, found = self._resolved(relation, xid, current.type_names)
+        labels = Labels.of(resolved.known, found)
+        schema = labels.completed(resolved.schema, event)
+        known = resolved.known
+        if schema != resolved.schema:
+            columns = zip(known.columns, schema.columns, strict=True)
+            known = replace(
+                known,
+                schema=schema,
+                columns=tuple(replace(column, logical=logical) for column, logical in columns),
+            )
+        self._watched.pop(id(table.schema), None)
+        if schema != table.schema:
+            table.schema = schema
+        self._facts.remember(known, found)
+        current.labels = Labels.of(known, found).without_nulls(event)
+        current.withheld = resolved.withheld
+        if current.watched:
+            self._watched[id(table.schema)] = current
+
+
+def _fits(names: Iterable[str], patterns: Sequence[str]) -> bool:
     return any(matches(name, pattern) for name in names for pattern in patterns)

@@ -26,7 +26,8 @@ class CapturedTable:
 
     `rows_estimated` is the planner's number, None before the table's first ANALYZE. `identity` is
     pg_class.relreplident: d, n, f or i. `has_key`: some index can identify its rows; `has_primary`:
-    the primary key can. `root` is the qualified name of the topmost partitioned table, else None.
+    the primary key can. `root` is the qualified name of the topmost partitioned table, else None;
+    `ancestors` are all of them, nearest first.
     """
 
     oid: int
@@ -38,6 +39,7 @@ class CapturedTable:
     has_key: bool
     has_primary: bool
     root: str | None
+    ancestors: tuple[str, ...] = ()
 
     @property
     def qualified_name(self) -> str:
@@ -186,6 +188,7 @@ def _with_facts(
             has_key=bool(indexes.get(relation.oid)),
             has_primary=any(index.primary for index in indexes.get(relation.oid, [])),
             root=relation.ancestors[-1] if relation.ancestors else None,
+            ancestors=tuple(relation.ancestors),
         )
         for relation in relations
     ]

@@ -17,7 +17,7 @@ from cdc.serializers.debezium_json import DebeziumJson
 from cdc.serializers.envelope import SourceIdentity
 from cdc.serializers.options import Options
 from connectors.postgres import decoders
-from connectors.postgres.assemble import Assembler, StreamPosition
+from connectors.postgres.assemble import Assembler, Sight, StreamPosition
 from connectors.postgres.copy_text import RowMaker
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.pgoutput import Relation, Table
@@ -114,7 +114,7 @@ def stream(data: bytes) -> None:
     assembler.position.content()
 
 
-def _table_of(relation: Relation) -> Table:
+def _table_of(relation: Relation, _: Sight) -> Table:
     """A table whose columns have the type that their oid chooses among KINDS."""
     columns = [
         Column(column.name, KINDS[column.type_oid % len(KINDS)]) for column in relation.columns

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from cdc.errors import ConfigError, SchemaError
 from cdc.schema import (
     NO_DEFAULT,
     Array,
-    Column,
     Decimal,
     Enum,
     Int32,
@@ -26,11 +26,11 @@ from connectors.postgres.catalog import (
     captured_tables,
     describe,
     refuse_unsupported,
-    relation_without_table,
 )
 from connectors.postgres.decoders import SESSION_SETTINGS
 from connectors.postgres.logical_types import BUILT_IN_OIDS, Types, types_of
 from connectors.postgres.pgoutput import Relation, RelationColumn
+from connectors.postgres.resolution import resolve
 from tests.lab import PostgresDatabase
 
 pytestmark = pytest.mark.postgres
@@ -262,7 +262,7 @@ def facts(connection: Connection) -> TableFacts:
     return facts_of(connection, "public.t")
 
 
-def test_relation_that_agrees_gives_the_catalogs_own_objects(facts: TableFacts) -> None:
+def test_relation_that_agrees_gives_what_the_catalog_says(facts: TableFacts) -> None:
     relation = relation_of(
         facts,
         RelationColumn("id", 23, -1, True),
@@ -270,43 +270,10 @@ def test_relation_that_agrees_gives_the_catalogs_own_objects(facts: TableFacts) 
         RelationColumn("s", 1043, 9, False),
     )
 
-    resolved = facts.for_relation(relation)
+    resolved = resolve(relation, 1 << 40, [facts.known()], facts.types, "db", {})
 
-    assert resolved.exact
-    assert resolved.schema is facts.schema
-    assert resolved.layout is facts.layout
-
-
-def test_older_relation_decodes_by_its_own_names_and_types(facts: TableFacts) -> None:
-    relation = relation_of(
-        facts,
-        RelationColumn("gone", 25, -1, False),
-        RelationColumn("n", 20, -1, True),
-        RelationColumn("id", 23, -1, False),
-    )
-
-    resolved = facts.for_relation(relation)
-
-    assert not resolved.exact
-    assert resolved.schema.columns == (
-        Column("gone", String("text")),
-        Column("n", Int64()),
-        Column("id", Int32(), nullable=False),
-    )
-    assert resolved.schema.key_names == ("n",)
-
-
-def test_relation_without_primary_key_was_before_the_key(facts: TableFacts) -> None:
-    relation = relation_of(facts, RelationColumn("id", 23, -1, False))
-
-    assert facts.for_relation(relation).schema.key == ()
-
-
-def test_relation_of_a_dropped_table_and_type_is_refused_by_name(facts: TableFacts) -> None:
-    relation = relation_of(facts, RelationColumn("mood", 999_999, -1, False))
-
-    with pytest.raises(SchemaError, match=r"column mood of public\.t .*oid 999999"):
-        relation_without_table("db", relation, Types())
+    assert replace(facts.schema, database="db") == resolved.schema
+    assert resolved.withheld is None
 
 
 # --- defaults -------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from cdc.checkpoint import decode_part, encode_part
 from cdc.errors import DecodeError, PositionLost
 from cdc.event import ChangeEvent
-from connectors.postgres.assemble import Assembler, Started, StreamPosition
+from connectors.postgres.assemble import Assembler, Sight, Started, StreamPosition
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.pgoutput import Relation, Table
 from tests.unit.connectors.postgres import replies
@@ -16,7 +16,7 @@ from tests.unit.connectors.postgres.replies import begin, commit, insert, keepal
 START = StreamPosition(Lsn(100))
 
 
-def resolve(relation: Relation) -> Table | None:
+def resolve(relation: Relation, _: Sight | None = None) -> Table | None:
     return None if relation.name == "other" else replies.table_of(relation)
 
 

@@ -1,0 +1,405 @@
+"""Each event has the structure of its time, whatever becomes of its table, read at once or later.
+
+Every case runs twice: `followed` reads after each statement, `behind` stops the source first, runs
+all of it, drops what can be dropped, and reads then.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cdc.errors import SchemaError
+from cdc.event import ChangeEvent
+from cdc.schema import NO_DEFAULT, Array, Enum, TableSchema
+from tests.integration.postgres_capture import Capture
+from tests.lab.postgres_database import PostgresDatabase
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def capture(postgres_database: PostgresDatabase, tmp_path: Path) -> Iterator[Capture]:
+    """A source of all tables, through a publication of all tables, that is not started yet."""
+    postgres_database.execute("CREATE PUBLICATION given FOR ALL TABLES")
+    made = Capture(
+        postgres_database.url,
+        tmp_path,
+        tables=["*.*"],
+        publication="given",
+        create_publication=False,
+    )
+    yield made
+    made.close()
+
+
+def shape(schema: TableSchema) -> str:
+    """A structure in short: `name type`, `!` for NOT NULL, `=default`; the key in brackets."""
+    columns = []
+    for column in schema.columns:
+        kind = column.type
+        text = f"{column.name} {kind.name}"
+        while isinstance(kind, Array):
+            kind = kind.item
+        if isinstance(kind, Enum):
+            text += "(" + ",".join(kind.labels) + ")"
+        text += "" if column.nullable else "!"
+        text += "" if column.default is NO_DEFAULT else f"={column.default}"
+        columns.append(text)
+    key = f" [{','.join(schema.key_names)}]" if schema.key else ""
+    return f"{schema.table}: {', '.join(columns)}{key}"
+
+
+def shapes(events: Sequence[ChangeEvent]) -> list[str]:
+    return [shape(event.table) for event in events]
+
+
+@dataclass(frozen=True)
+class Case:
+    """`steps` are run one by one; each that changes rows has its structure in `shapes`.
+
+    `end` removes what the events are about. `behind`: what differs when it is read later.
+    """
+
+    setup: tuple[str, ...]
+    steps: tuple[str, ...]
+    shapes: tuple[str, ...]
+    end: tuple[str, ...] = ("DROP TABLE t",)
+    behind: tuple[str, ...] | None = None
+
+
+PLAIN = ("CREATE TABLE t (id int PRIMARY KEY, v text)",)
+MOOD = (
+    "CREATE TYPE mood AS ENUM ('a', 'b')",
+    "CREATE TABLE t (id int PRIMARY KEY, m mood, ms mood[])",
+)
+SWAP = (
+    "BEGIN; ALTER TABLE t RENAME TO s; ALTER TABLE u RENAME TO t; ALTER TABLE s RENAME TO u; COMMIT"
+)
+
+CASES = {
+    "add column": Case(
+        PLAIN,
+        (
+            "ALTER TABLE t ADD COLUMN n int NOT NULL DEFAULT 7",
+            "INSERT INTO t VALUES (1, 'x', 1)",
+            "ALTER TABLE t ADD COLUMN o int",
+            "INSERT INTO t VALUES (2, 'x', 1, 1)",
+        ),
+        (
+            "t: id int32!, v string, n int32!=7 [id]",
+            "t: id int32!, v string, n int32!=7, o int32 [id]",
+        ),
+        end=(),
+    ),
+    "add column, table gone": Case(
+        PLAIN,
+        ("ALTER TABLE t ADD COLUMN n int NOT NULL DEFAULT 7", "INSERT INTO t VALUES (1, 'x', 1)"),
+        ("t: id int32!, v string, n int32!=7 [id]",),
+        behind=("t: id int32!, v string, n int32 [id]",),
+    ),
+    "drop column": Case(
+        ("CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL DEFAULT 7, v text)",),
+        (
+            "INSERT INTO t VALUES (1, 1, 'x')",
+            "ALTER TABLE t DROP COLUMN n",
+            "INSERT INTO t VALUES (2, 'x')",
+        ),
+        ("t: id int32!, n int32!=7, v string [id]", "t: id int32!, v string [id]"),
+    ),
+    "rename column": Case(
+        PLAIN,
+        ("ALTER TABLE t RENAME COLUMN v TO w", "INSERT INTO t VALUES (1, 'x')"),
+        ("t: id int32!, w string [id]",),
+    ),
+    "rename key column": Case(
+        PLAIN,
+        (
+            "INSERT INTO t VALUES (1, 'x')",
+            "ALTER TABLE t RENAME COLUMN id TO di",
+            "INSERT INTO t VALUES (2, 'x')",
+        ),
+        ("t: id int32!, v string [id]", "t: di int32!, v string [di]"),
+        end=(),
+    ),
+    "change type": Case(
+        ("CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL)",),
+        (
+            "INSERT INTO t VALUES (1, 1)",
+            "ALTER TABLE t ALTER n TYPE text",
+            "INSERT INTO t VALUES (2, 'x')",
+            "ALTER TABLE t ALTER n TYPE varchar(9)",
+            "INSERT INTO t VALUES (3, 'x')",
+        ),
+        (
+            "t: id int32!, n int32! [id]",
+            "t: id int32!, n string! [id]",
+            "t: id int32!, n string! [id]",
+        ),
+        end=(),
+        behind=(
+            "t: id int32!, n int32! [id]",
+            "t: id int32!, n string [id]",
+            "t: id int32!, n string! [id]",
+        ),
+    ),
+    "default and not null": Case(
+        ("CREATE TABLE t (id int PRIMARY KEY, n int)",),
+        (
+            "INSERT INTO t VALUES (1, 1)",
+            "ALTER TABLE t ALTER n SET NOT NULL, ALTER n SET DEFAULT 5",
+            "INSERT INTO t VALUES (2, 1)",
+        ),
+        ("t: id int32!, n int32 [id]", "t: id int32!, n int32!=5 [id]"),
+        end=(),
+    ),
+    "enum value added": Case(
+        MOOD,
+        (
+            "INSERT INTO t VALUES (1, 'a', '{a}')",
+            "ALTER TYPE mood ADD VALUE 'c' BEFORE 'b'",
+            "INSERT INTO t VALUES (2, 'a', '{a}')",
+            "INSERT INTO t VALUES (3, 'c', NULL)",
+            "ALTER TYPE mood ADD VALUE 'd'",
+            "INSERT INTO t VALUES (4, NULL, '{a,d}')",
+        ),
+        (
+            "t: id int32!, m enum(a,b), ms array(a,b) [id]",
+            "t: id int32!, m enum(a,b), ms array(a,b) [id]",
+            "t: id int32!, m enum(a,c,b), ms array(a,c,b) [id]",
+            "t: id int32!, m enum(a,c,b,d), ms array(a,c,b,d) [id]",
+        ),
+        end=(),
+        behind=(
+            "t: id int32!, m enum(a,b), ms array(a,b) [id]",
+            "t: id int32!, m enum(a,c,b), ms array(a,c,b) [id]",
+            "t: id int32!, m enum(a,c,b), ms array(a,c,b) [id]",
+            "t: id int32!, m enum(a,c,b,d), ms array(a,c,b,d) [id]",
+        ),
+    ),
+    "enum value renamed": Case(
+        MOOD,
+        (
+            "INSERT INTO t VALUES (1, 'b')",
+            "ALTER TYPE mood RENAME VALUE 'b' TO 'z'",
+            "INSERT INTO t VALUES (2, 'z')",
+        ),
+        (
+            "t: id int32!, m enum(a,b), ms array(a,b) [id]",
+            "t: id int32!, m enum(a,z), ms array(a,z) [id]",
+        ),
+        end=(),
+    ),
+    "enum gone": Case(
+        MOOD,
+        ("INSERT INTO t VALUES (1, 'b')", "INSERT INTO t VALUES (2, 'b')"),
+        ("t: id int32!, m enum(a,b), ms array(a,b) [id]",) * 2,
+        end=("DROP TABLE t", "DROP TYPE mood"),
+    ),
+    "enum gone whose label was never known": Case(
+        MOOD,
+        ("ALTER TYPE mood ADD VALUE 'c' BEFORE 'b'", "INSERT INTO t VALUES (1, 'c')"),
+        ("t: id int32!, m enum(a,c,b), ms array(a,c,b) [id]",),
+        end=("DROP TABLE t", "DROP TYPE mood"),
+        behind=("t: id int32!, m enum(a,b,c), ms array(a,b) [id]",),
+    ),
+    "domain altered": Case(
+        (
+            "CREATE DOMAIN whole AS int NOT NULL",
+            "CREATE TABLE t (id int PRIMARY KEY, w whole)",
+        ),
+        (
+            "INSERT INTO t VALUES (1, 1)",
+            "ALTER DOMAIN whole DROP NOT NULL",
+            "INSERT INTO t VALUES (2, NULL)",
+        ),
+        ("t: id int32!, w int32! [id]", "t: id int32!, w int32 [id]"),
+        end=(),
+    ),
+    "table renamed": Case(
+        ("CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL DEFAULT 7)",),
+        ("INSERT INTO t VALUES (1)", "ALTER TABLE t RENAME TO u", "INSERT INTO u VALUES (2)"),
+        ("t: id int32!, n int32!=7 [id]", "u: id int32!, n int32!=7 [id]"),
+        end=("DROP TABLE u",),
+    ),
+    "dropped and made again": Case(
+        ("CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL DEFAULT 7)",),
+        (
+            "INSERT INTO t VALUES (1)",
+            "DROP TABLE t",
+            "CREATE TABLE t (id bigint PRIMARY KEY, n int)",
+            "INSERT INTO t VALUES (2)",
+        ),
+        ("t: id int32!, n int32!=7 [id]", "t: id int64!, n int32 [id]"),
+        end=(),
+    ),
+    "swapped with another": Case(
+        (
+            "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL DEFAULT 7)",
+            "CREATE TABLE u (id int PRIMARY KEY, v text)",
+        ),
+        (
+            "INSERT INTO t VALUES (1)",
+            SWAP,
+            "INSERT INTO t VALUES (2, 'x')",
+            "INSERT INTO u VALUES (3)",
+        ),
+        (
+            "t: id int32!, n int32!=7 [id]",
+            "t: id int32!, v string [id]",
+            "u: id int32!, n int32!=7 [id]",
+        ),
+        end=("DROP TABLE t, u",),
+    ),
+    "schema renamed": Case(
+        ("CREATE SCHEMA one", "CREATE TABLE one.t (id int PRIMARY KEY, n int NOT NULL)"),
+        (
+            "INSERT INTO one.t VALUES (1, 1)",
+            "ALTER SCHEMA one RENAME TO two",
+            "INSERT INTO two.t VALUES (2, 1)",
+        ),
+        ("t: id int32!, n int32! [id]",) * 2,
+        end=("DROP SCHEMA two CASCADE",),
+    ),
+    "primary key changed": Case(
+        ("CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL)",),
+        (
+            "INSERT INTO t VALUES (1, 1)",
+            "ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (n, id)",
+            "INSERT INTO t VALUES (2, 2)",
+        ),
+        ("t: id int32!, n int32! [id]", "t: id int32!, n int32! [n,id]"),
+        end=(),
+    ),
+    "primary key changed under full identity": Case(
+        (
+            "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL)",
+            "ALTER TABLE t REPLICA IDENTITY FULL",
+        ),
+        (
+            "INSERT INTO t VALUES (1, 1)",
+            "ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (n)",
+            "INSERT INTO t VALUES (2, 2)",
+        ),
+        ("t: id int32!, n int32! [id]", "t: id int32!, n int32! [n]"),
+        end=(),
+    ),
+    "inheritance": Case(
+        (
+            "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL)",
+            "CREATE TABLE c (v text, PRIMARY KEY (id)) INHERITS (t)",
+        ),
+        (
+            "INSERT INTO t VALUES (1, 1)",
+            "INSERT INTO c VALUES (2, 1, 'x')",
+            "ALTER TABLE t ADD COLUMN o int",
+            "UPDATE t SET o = 1",
+        ),
+        (
+            "t: id int32!, n int32! [id]",
+            "c: id int32!, n int32!, v string [id]",
+            "t: id int32!, n int32!, o int32 [id]",
+            "c: id int32!, n int32!, v string, o int32 [id]",
+        ),
+        end=(),
+    ),
+    "partition attached, detached, dropped": Case(
+        (
+            "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL DEFAULT 7) PARTITION BY LIST (id)",
+            "CREATE TABLE t1 PARTITION OF t FOR VALUES IN (1)",
+            "CREATE TABLE t2 (id int PRIMARY KEY, n int NOT NULL DEFAULT 7)",
+        ),
+        (
+            "INSERT INTO t VALUES (1)",
+            "ALTER TABLE t ATTACH PARTITION t2 FOR VALUES IN (2)",
+            "INSERT INTO t VALUES (2)",
+            "ALTER TABLE t DETACH PARTITION t1",
+            "INSERT INTO t1 VALUES (3)",
+        ),
+        (
+            "t1: id int32!, n int32!=7 [id]",
+            "t2: id int32!, n int32!=7 [id]",
+            "t1: id int32!, n int32!=7 [id]",
+        ),
+        end=("DROP TABLE t1", "DROP TABLE t"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_structure_is_that_of_its_time_when_it_is_followed(
+    name: str, postgres_database: PostgresDatabase, capture: Capture
+) -> None:
+    case = CASES[name]
+    postgres_database.execute(*case.setup)
+    capture.start()
+    capture.until_streaming()
+
+    for step in case.steps:
+        postgres_database.execute(step)
+        capture.until_current()
+
+    assert case.shapes == tuple(shapes(capture.events))
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != "dropped and made again"])
+def test_structure_is_that_of_its_time_when_it_is_read_later(
+    name: str, postgres_database: PostgresDatabase, capture: Capture
+) -> None:
+    case = CASES[name]
+    postgres_database.execute(*case.setup)
+    capture.start()
+    capture.until_streaming()
+    capture.crash()
+
+    postgres_database.execute(*case.steps, *case.end)
+    capture.start()
+    capture.until_current()
+
+    assert (case.behind or case.shapes) == tuple(shapes(capture.events))
+
+
+def test_facts_survive_a_crash_behind_the_change_that_needs_them(
+    postgres_database: PostgresDatabase, capture: Capture
+) -> None:
+    postgres_database.execute(*MOOD)
+    capture.start()
+    capture.until_streaming()
+    postgres_database.execute(
+        "ALTER TABLE t ADD n int NOT NULL DEFAULT 7", "INSERT INTO t VALUES (1, 'a')"
+    )
+    capture.until_current()
+    capture.crash()
+
+    postgres_database.execute("INSERT INTO t VALUES (2, 'b')", "DROP TABLE t", "DROP TYPE mood")
+    capture.start()
+    capture.until_current()
+
+    expected = "t: id int32!, m enum(a,b), ms array(a,b), n int32!=7 [id]"
+    assert shapes(capture.events) == [expected, expected]
+    assert [tuple(event.after)[:2] for event in capture.events if event.after] == [
+        (1, "a"),
+        (2, "b"),
+    ]
+
+
+def test_type_that_was_gone_before_it_was_known_stops_with_its_name(
+    postgres_database: PostgresDatabase, capture: Capture
+) -> None:
+    postgres_database.execute(*PLAIN)
+    capture.start()
+    capture.until_streaming()
+    capture.crash()
+    postgres_database.execute(
+        "CREATE TYPE mood AS ENUM ('a')",
+        "ALTER TABLE t ADD m mood",
+        "INSERT INTO t VALUES (1, 'x', 'a')",
+        "ALTER TABLE t DROP m",
+        "DROP TYPE mood",
+    )
+
+    capture.start()
+
+    with pytest.raises(SchemaError, match=r"column m of public\.t has the type public\.mood"):
+        capture.until_current()
