@@ -7,6 +7,7 @@ database is told to forget only afterwards.
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from cdc import orders
 from cdc.batching import CommitBudget, Limits
 from cdc.chain import Chain
 from cdc.checkpoint import Checkpoint, Position
@@ -22,9 +23,11 @@ from cdc.lifecycle import (
     advance,
     wait,
 )
+from cdc.orders import Orders, StoredOrders
 from cdc.progress import MARKS_MAX, CaptureProgress, CaptureTally
-from cdc.protocols import LogWriter, MarkCurrent, Serializer, Source, Transform
+from cdc.protocols import Heartbeat, LogWriter, MarkCurrent, Serializer, Source, Transform
 from cdc.retry import Backoff
+from cdc.rowless import heartbeat_event, rowless_table
 from cdc.sequence import Sequencer, split
 
 KEEPALIVE_S: Final = 0.5
@@ -35,6 +38,8 @@ REPORT_S: Final = 0.5
 
 STOP_S: Final = 8.0
 """How long a stop waits for the log: a worker has ten seconds, closing needs some of them."""
+
+_NO_TABLE: Final = rowless_table("")
 
 __all__ = ["Capture", "CaptureProgress", "Session"]
 
@@ -62,6 +67,8 @@ class Session:
         self._source: Source = capture.make_source()
         self._writer: LogWriter | None = None
         self._sequencer = Sequencer(None, exactly_once=True, wall_us=0)
+        self._orders = StoredOrders(None)
+        self._counted: Orders | None = None
         self._pending = Checkpoint()
         self._ackable: Position | None = None
         self._marks: tuple[str, ...] = ()
@@ -70,6 +77,7 @@ class Session:
         # from it can be seen, or a crash would begin elsewhere and lose what lies between.
         self._first = False
         self._heard_at_s = self._reported_at_s = clock.monotonic_s()
+        self._beat_at_s = self._heard_at_s
         self._stop_by_s: float | None = None
 
     # --- order of calls ---------------------------------------------------------------------------
@@ -99,6 +107,9 @@ class Session:
         # A standby that waits for the lease has no writer: it must not fence the active one.
         self._writer = writer = self._capture.make_writer()
         stored, bound = split(writer.open())
+        stored, self._orders = orders.split(stored)
+        self._serializer.resume(self._orders.facts)
+        self._counted = self._serializer.orders()
         self._first = stored is None
         # Opening can take longer than the lease holds.
         self._source.keepalive()
@@ -118,6 +129,7 @@ class Session:
             self._enter_source_phase()
             if batch is not None:
                 self._take(batch, writer)
+            self._beat(writer)
             first = self._first and batch is not None
             if first or self._budget.due(self._clock.monotonic_s(), idle=batch is None):
                 self._commit(writer)
@@ -141,6 +153,9 @@ class Session:
             self._append(self._serializer.encode(events), writer)
         if batch.records:
             self._append(batch.records, writer)
+        # As of this batch: its position and what is counted up to it become durable together.
+        counted = self._serializer.orders()
+        self._counted = None if counted is None else counted.copy()
         self._pending = self._pending.then(batch.checkpoint)
         if batch.ackable is not None:
             self._ackable = batch.ackable
@@ -159,11 +174,23 @@ class Session:
         self._patiently(lambda timeout_s: writer.append(records, timeout_s))
         self._records += len(records)
 
+    def _beat(self, writer: LogWriter) -> None:
+        """Write a heartbeat when it is time: not before it is stored where the source began."""
+        heartbeat, now_s = self._capture.heartbeat, self._clock.monotonic_s()
+        if heartbeat is None or not heartbeat.topic or self._first:
+            return
+        if now_s - self._beat_at_s >= heartbeat.interval_s:
+            self._beat_at_s = now_s
+            self._append(self._serializer.encode([heartbeat_event(_NO_TABLE)]), writer)
+            self._budget.add(now_s, 0, 0, hurried=True)
+
     def _commit(self, writer: LogWriter, records_next: int = 0) -> None:
         began_s = self._clock.monotonic_s()
-        change = self._pending.then(self._sequencer.change(records_next))
+        counted = self._orders.change(self._counted)
+        change = self._pending.then(counted).then(self._sequencer.change(records_next))
         self._patiently(lambda timeout_s: writer.commit(change, timeout_s))
         self._sequencer.committed()
+        self._orders.committed()
         if self._ackable is not None:
             self._source.ack(self._ackable)
         self._count(self._clock.monotonic_s() - began_s)
@@ -259,7 +286,7 @@ def expand(records: list[Record], writer: LogWriter) -> list[Record]:
 class Capture:
     """The capture loop of one source: sessions, one after another, with back-off between them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a capture, by name
         self,
         *,
         make_source: Callable[[], Source],
@@ -270,6 +297,7 @@ class Capture:
         control: Control,
         backoff: Backoff,
         limits: Limits | None = None,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
         """Take the parts; nothing is made before `run`.
 
@@ -281,6 +309,7 @@ class Capture:
         self.make_serializer = make_serializer
         self.chain = Chain(transforms)
         self.backoff = backoff
+        self.heartbeat = heartbeat
         self._limits = limits or Limits()
         self._clock = clock
         self._control = control

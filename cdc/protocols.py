@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from cdc.checkpoint import Checkpoint, Position
 from cdc.event import Batch, ChangeEvent, Record, Row, Stored, Topic
+from cdc.orders import Orders
 from cdc.reading import StartReaders
 from cdc.schema import TableSchema
 
@@ -45,6 +46,17 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """How a source shows that it lives while nothing changes, every `interval_s`.
+
+    `topic`: by a record on the heartbeat topic, which the capture loop writes.
+    """
+
+    interval_s: float
+    topic: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class SourceContext:
     """What a source is given besides its own configuration.
 
@@ -54,6 +66,7 @@ class SourceContext:
     takes out of every row: the source need not know their types. `transaction_metadata` asks for
     an event at the begin and the end of every transaction (`begin_event`, `end_event`).
     `start_readers` starts processes that read rows beside this one; None: there are none to have.
+    `heartbeat` is what is asked for at the database itself, None for nothing.
     """
 
     pipeline: str
@@ -63,6 +76,7 @@ class SourceContext:
     excluded_columns: tuple[tuple[str, str], ...] = ()
     transaction_metadata: bool = False
     start_readers: StartReaders | None = None
+    heartbeat: Heartbeat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,13 +386,28 @@ class Schemas(Protocol):
 
 
 class Serializer(Protocol):
-    """Turns changes into records and back. Holds per-table plans, no other state."""
+    """Turns changes into records and back.
+
+    Holds plans per table, and from the begin of a transaction to its end, where the source gives
+    these, the counters of its changes; no other state.
+    """
 
     def encode(self, events: Sequence[ChangeEvent]) -> list[Record]:
         """Records in order, with sequence 0; none for events that it has no record for.
 
         Includes tombstones, key-change pairs, and, before the first record of each structure,
         that structure for the schemas topic.
+        """
+        ...
+
+    def orders(self) -> Orders | None:
+        """The counters up to the last event encoded; None outside transactions that are counted."""
+        ...
+
+    def resume(self, facts: Sequence[Orders]) -> None:
+        """Go on counting behind one of `facts`, which the first change tells (`orders.resumed`).
+
+        Called before the first `encode`. Until that change, `orders` gives the last of them.
         """
         ...
 

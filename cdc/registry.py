@@ -17,6 +17,7 @@ from cdc.logs.globs import Patterns
 from cdc.protocols import (
     DeadLetters,
     Document,
+    Heartbeat,
     Log,
     LogContext,
     LogReader,
@@ -221,6 +222,7 @@ class Parts:
                 ReaderPool, ReaderOrder(self._config.file, self._config.text, name)
             ),
             transaction_metadata=self._config.sources[name].keys.transaction_metadata,
+            heartbeat=self.heartbeat(name),
         )
 
     def task_reader(self, name: str, opening: Plain) -> TaskReader:
@@ -230,6 +232,11 @@ class Parts:
         reading = _part(chosen.component, "reading")
         made = reading.open_reader(chosen.settings, self.source_context(name), opening)
         return cast("TaskReader", made)
+
+    def heartbeat(self, source: str) -> Heartbeat | None:
+        """The heartbeat of a source, None when it has none."""
+        keys = self._config.sources[source].keys.heartbeat
+        return None if keys is None else keys.chosen()
 
     def transforms(self, source: str) -> list[Transform]:
         """The transforms of a source, in order."""

@@ -161,6 +161,7 @@ def run(order: Order, config: Config, control: ChannelControl) -> None:
                 clock=clock,
                 control=control,
                 backoff=backoff,
+                heartbeat=parts.heartbeat(order.name),
             ).run()
             return
         keys = config.sinks[order.name].keys

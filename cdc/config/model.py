@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from cdc.errors import ConfigError
 from cdc.projection import Mapping, TableMapping, parse_template
+from cdc.protocols import Heartbeat
 from cdc.secret import Secret
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
@@ -135,6 +136,22 @@ class LogKeys(Part):
     type: str = Field(description="`embedded`, `kafka`, or a dotted module name.")
 
 
+class HeartbeatKeys(Part):
+    """A sign of life at intervals, also while nothing changes."""
+
+    interval_s: float = Field(
+        10.0, ge=0.1, le=3600.0, description="Seconds between two heartbeats."
+    )
+    topic: bool = Field(
+        default=True,
+        description="Write a record to the topic `__debezium-heartbeat.PREFIX` each time.",
+    )
+
+    def chosen(self) -> Heartbeat:
+        """The same as the core has it."""
+        return Heartbeat(self.interval_s, self.topic)
+
+
 class SourceKeys(Part):
     """Keys of a source that do not depend on its type."""
 
@@ -146,6 +163,9 @@ class SourceKeys(Part):
         default=False,
         description="Put the transaction and the place in it into each change, and its begin and "
         "end on the topic `PREFIX.transaction` (`provide.transaction.metadata`).",
+    )
+    heartbeat: HeartbeatKeys | None = Field(
+        None, description="A sign of life at intervals; none when left out."
     )
     transforms: list[dict[str, object]] = Field(
         [], description="Changes to the events on their way into the log, in order."

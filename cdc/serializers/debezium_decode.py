@@ -9,7 +9,7 @@ from cdc.errors import DecodeError, SchemaError
 from cdc.event import UNCHANGED, ChangeEvent, Stored, Transaction
 from cdc.protocols import Schemas
 from cdc.schema import TableSchema
-from cdc.serializers.debezium_foreign import ForeignTables
+from cdc.serializers.debezium_foreign import ForeignTables, is_no_row
 from cdc.serializers.envelope import TRUNCATE_FIELD, column_mappings
 from cdc.serializers.json_values import Read, reader
 from cdc.serializers.options import Options
@@ -150,7 +150,10 @@ class Decoder:
         return rows
 
     def _decode_foreign(self, stored: Stored, where: str) -> ChangeEvent | None:
-        """A record of a Debezium that is not ours: its inline schema says what it holds."""
+        """A record without our header: no row, or one of a Debezium that is not ours.
+
+        The inline schema of the latter says what it holds.
+        """
         if stored.value is None:
             key = _parsed(stored.key, where)
             rows = self._foreign.of_key(stored.topic, key)
@@ -158,7 +161,10 @@ class Decoder:
                 return None
             reader_of_key = RowReader(*rows)
             return _tombstone(reader_of_key, _unwrapped(key), stored.offset, where)
-        found = self._foreign.of_value(stored.topic, stored.key, _parsed(stored.value, where))
+        value = _parsed(stored.value, where)
+        if is_no_row(_payload(stored.key, where), _unwrapped(value)):
+            return None
+        found = self._foreign.of_value(stored.topic, stored.key, value)
         if found is None:
             return None
         table, names, readers, content = found

@@ -66,6 +66,26 @@ _NO_ROWS = (
 )  # fmt: skip
 """Ends of the schema names of records that change no row."""
 
+_NO_ROW_FIELDS = frozenset({
+    ("op", "ts_ms", "source", "transaction", "message"),
+    ("status", "id", "event_count", "data_collections", "ts_ms"),
+    ("source", "ts_ms", "databaseName", "schemaName", "ddl", "tableChanges"),
+    ("id", "type", "aggregate_type", "additional_data", "timestamp"),
+})  # fmt: skip
+"""The fields of the same records, in order: where schemas are not inline, only these tell."""
+
+
+def is_no_row(key: object, value: object) -> bool:
+    """Whether payloads are those of a message, transaction, heartbeat, structure or notification.
+
+    None of them has the rows of an envelope.
+    """
+    if not isinstance(value, dict):
+        return False
+    if isinstance(key, dict) and key.keys() == {"serverName"}:
+        return value.keys() == {"ts_ms"}
+    return tuple(value) in _NO_ROW_FIELDS
+
 
 class ForeignTables:
     """The structures met so far; a tombstone has no other way to tell its own."""

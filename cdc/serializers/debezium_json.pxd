@@ -15,6 +15,7 @@ cdef class TablePlan:
     cdef str snapshot
     cdef bytes head
     cdef bytes middle
+    cdef bint counted
     cdef bytes end
     cdef str op
     cdef bytes clock
@@ -39,13 +40,25 @@ cdef class DebeziumJson:
     cdef object _table
     cdef TablePlan _plan
     cdef RowWriter _rows
+    cdef object _rowless
+    cdef object _orders
+    cdef tuple _facts
 
     @cython.locals(records=list, plan=TablePlan, event=ChangeEvent, clock=bytes)
     cpdef list encode(self, object events)
 
+    cpdef object orders(self)
+
+    cpdef object resume(self, object facts)
+
+    cdef object _no_row(self, ChangeEvent event, object now_us, list records)
+
+    @cython.locals(transaction=Transaction)
+    cdef object _orders_of(self, ChangeEvent event)
+
     cdef object _enter(self, object table, list records)
 
-    @cython.locals(transaction=Transaction, prior=bytes, xid=bytes, origin=bytes, origin_lsn=bytes, marker=bytes)
+    @cython.locals(transaction=Transaction, prior=bytes, xid=bytes, marker=bytes)
     cdef object _begin(self, TablePlan plan, ChangeEvent event, object now_us)
 
     @cython.locals(out=list, mark=bytes, headers=tuple, rows=RowWriter)
@@ -59,5 +72,7 @@ cdef class DebeziumJson:
 
     @cython.locals(position=bytes)
     cdef object _finish(self, TablePlan plan, ChangeEvent event, str op, bytes clock, list out)
+
+    cdef object _count(self, TablePlan plan, ChangeEvent event, bytes position, list out)
 
     cdef object _key(self, TablePlan plan, object row, object other)

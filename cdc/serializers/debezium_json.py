@@ -12,8 +12,9 @@ from typing import Final
 from cdc import event as changes
 from cdc.errors import SchemaError
 from cdc.event import EVERY_PARTITION, UNCHANGED, ChangeEvent, RawRow, Record, Row, Stored, Topic
+from cdc.orders import Orders, resumed
 from cdc.protocols import Schemas
-from cdc.rowless import is_rowless
+from cdc.rowless import BEGIN, END, is_rowless
 from cdc.schema import TableSchema
 from cdc.serializers.debezium_decode import Decoder
 from cdc.serializers.debezium_plan import PlanContent, context_headers, plan_content
@@ -21,6 +22,7 @@ from cdc.serializers.envelope import SourceIdentity
 from cdc.serializers.json_rows import RowPlan, RowWriter
 from cdc.serializers.json_values import quote
 from cdc.serializers.options import Options
+from cdc.serializers.rowless_json import RowlessJson, source_block_end
 
 _OPS: Final = {"r": b"r", "c": b"c", "u": b"u", "d": b"d", "t": b"t"}
 
@@ -29,8 +31,8 @@ class TablePlan:
     """Everything about one table structure that its records share."""
 
     __slots__ = (
-        "clock", "content", "end", "head", "mark", "middle", "op", "rows", "snapshot", "start",
-        "tail", "topic", "transaction", "value_end",
+        "clock", "content", "counted", "end", "head", "mark", "middle", "op", "rows", "snapshot",
+        "start", "tail", "topic", "transaction", "value_end",
     )  # fmt: skip
 
     def __init__(self, content: PlanContent) -> None:
@@ -50,6 +52,8 @@ class TablePlan:
         self.snapshot: str | None = None
         self.head = b""
         self.middle = b""
+        # Whether the transaction's changes are counted: their places then stand behind `end`.
+        self.counted = False
         self.end = b""
         # What stands behind the position, for this operation and batch.
         self.op = ""
@@ -65,8 +69,8 @@ class DebeziumJson:
     """
 
     __slots__ = (
-        "_clock_us", "_compacts", "_decoder", "_headers", "_identity", "_options", "_plan",
-        "_plans", "_rows", "_schemas_topic", "_table",
+        "_clock_us", "_compacts", "_decoder", "_facts", "_headers", "_identity", "_options",
+        "_orders", "_plan", "_plans", "_rowless", "_rows", "_schemas_topic", "_table",
     )  # fmt: skip
 
     def __init__(
@@ -90,6 +94,10 @@ class DebeziumJson:
         self._table: TableSchema | None = None
         self._plan: TablePlan | None = None
         self._rows = RowWriter()
+        # Made when it is needed: one that only decodes has no identity of its own.
+        self._rowless: RowlessJson | None = None
+        self._orders: Orders | None = None
+        self._facts: tuple[Orders, ...] = ()
 
     def encode(self, events: Sequence[ChangeEvent]) -> list[Record]:
         """Records in order, with sequence 0, and the structures they need in front of them.
@@ -104,7 +112,7 @@ class DebeziumJson:
                 self._enter(event.table, records)
             plan = self._plan
             if plan is None:
-                # No row; the records of these are written by nothing here yet.
+                self._no_row(event, now_us, records)
                 continue
             if event.transaction is not plan.transaction or event.snapshot != plan.snapshot:
                 self._begin(plan, event, now_us)
@@ -122,6 +130,39 @@ class DebeziumJson:
         Raises DecodeError or SchemaError.
         """
         return self._decoder.decode(stored)
+
+    def orders(self) -> Orders | None:
+        """The counters of the transaction that is being written; None outside, or not asked for."""
+        return self._facts[-1] if self._facts else self._orders
+
+    def resume(self, facts: Sequence[Orders]) -> None:
+        """Go on counting where `facts` were counted up to; before the first `encode`."""
+        self._facts = tuple(facts)
+
+    def _no_row(self, event: ChangeEvent, now_us: int, records: list[Record]) -> None:
+        """What is no row; the begin and the end of a transaction are those of counting it."""
+        if event.op == BEGIN:
+            assert event.transaction is not None
+            self._facts = ()
+            self._orders = Orders(event.transaction.id)
+        orders = self._orders_of(event)
+        if event.op != END or orders is not None:
+            if self._rowless is None:
+                self._rowless = RowlessJson(self._identity, self._options)
+            records.extend(self._rowless.encode(event, orders, now_us))
+        if event.op == END:
+            self._orders = None
+
+    def _orders_of(self, event: ChangeEvent) -> Orders | None:
+        """The counters of the event's transaction, None when its begin was not seen."""
+        transaction = event.transaction
+        if transaction is None or event.snapshot is not None:
+            return None
+        if self._facts:
+            self._orders = resumed(self._facts, transaction.id, event.ordinal)
+            self._facts = ()
+        orders = self._orders
+        return orders if orders is not None and orders.transaction == transaction.id else None
 
     def _enter(self, table: TableSchema, records: list[Record]) -> None:
         """Make `table` the current one, and give out its structure the first time."""
@@ -147,23 +188,22 @@ class DebeziumJson:
         plan.transaction = transaction
         plan.snapshot = event.snapshot
         us = now_us if transaction is None else transaction.commit_time_us
-        prior = xid = origin = origin_lsn = b"null"
+        prior = xid = b"null"
         if transaction is not None:
             if transaction.prior_position is not None:
                 prior = b'\\"%d\\"' % transaction.prior_position
             if transaction.xid is not None:
                 xid = b"%d" % transaction.xid
-            if transaction.origin is not None:
-                origin = quote(transaction.origin)
-            if transaction.origin_position is not None:
-                origin_lsn = b"%d" % transaction.origin_position
         marker = content.no_snapshot if event.snapshot is None else quote(event.snapshot)
         plan.head = content.source_head % (us // 1000, marker, prior)
         plan.middle = content.source_middle % (us, us * 1000, xid)
-        plan.end = b',"xmin":null,"origin":%b,"origin_lsn":%b},"transaction":null,"op":"' % (
-            origin,
-            origin_lsn,
-        )
+        plan.end = source_block_end(event)
+        plan.counted = self._orders_of(event) is not None
+        if plan.counted:
+            assert transaction is not None
+            plan.end += b',"transaction":{"id":%b:' % quote(transaction.id)[:-1]
+        else:
+            plan.end += b',"transaction":null,"op":"'
         plan.op = ""
 
     def _change(
@@ -260,11 +300,25 @@ class DebeziumJson:
         out.append(position)
         out.append(plan.middle)
         out.append(position)
+        if plan.counted:
+            self._count(plan, event, position, out)
         if plan.op != op or plan.clock is not clock:
             plan.op = op
             plan.clock = clock
-            plan.tail = plan.end + _OPS[op] + clock + plan.value_end
+            end = b',"op":"' if plan.counted else plan.end
+            plan.tail = end + _OPS[op] + clock + plan.value_end
         out.append(plan.tail)
+
+    def _count(
+        self, plan: TablePlan, event: ChangeEvent, position: bytes, out: list[bytes]
+    ) -> None:
+        """The end of the source block, and the place of one more change in its transaction."""
+        orders = self._orders
+        assert orders is not None
+        total, place = orders.count(plan.content.table.qualified_name, event.ordinal)
+        out.append(plan.end)
+        out.append(position)
+        out.append(b'","total_order":%d,"data_collection_order":%d}' % (total, place))
 
     def _key(self, plan: TablePlan, row: Row, other: Row | None) -> bytes | None:
         """The record's key; None when the table has none.

@@ -112,10 +112,10 @@ def plan_content(
     ]
     key = key_schema(topic, table, schemas)
     truncated = b'{"__cdc_truncate":' + quote(table.qualified_name) + b"}"
-    source_head, source_middle = _source_parts(table, identity, options)
-    key_start, key_end = _around(key, options)
-    truncate_start, truncate_end = _around(truncate_key_schema(), options)
-    value_start, value_end = _around(
+    source_head, source_middle = source_parts(table, identity, options)
+    key_start, key_end = around(key, options)
+    truncate_start, truncate_end = around(truncate_key_schema(), options)
+    value_start, value_end = around(
         envelope_schema(topic, table, schemas, identity.connector), options
     )
     return PlanContent(
@@ -130,22 +130,24 @@ def plan_content(
         value_end=value_end,
         source_head=source_head,
         source_middle=source_middle,
-        no_snapshot=b'"false"' if options.replace_null_with_default else b"null",
+        no_snapshot=no_snapshot(options),
         truncate_key=truncate_start + truncated + truncate_end,
         key_schema=key,
         mappings=mappings,
     )
 
 
-def _around(schema: Connect, options: Options) -> tuple[bytes, bytes]:
+def around(schema: Connect, options: Options) -> tuple[bytes, bytes]:
+    """What stands before and behind a payload of this schema."""
     if not options.schemas:
         return b"", b""
     return b'{"schema":' + schema_text(schema) + b',"payload":', b"}"
 
 
-def _source_parts(
+def source_parts(
     table: TableSchema, identity: SourceIdentity, options: Options
 ) -> tuple[bytes, bytes]:
+    """The source block in two, with places for what PlanContent says of them."""
     version = identity.version if options.version is None else options.version
 
     def constant(text: str) -> bytes:
@@ -164,6 +166,11 @@ def _source_parts(
         + b',"txId":%b,"lsn":'
     )  # fmt: skip
     return head, middle
+
+
+def no_snapshot(options: Options) -> bytes:
+    """The snapshot marker of what is streamed: null in the struct, whose default is `false`."""
+    return b'"false"' if options.replace_null_with_default else b"null"
 
 
 def _column(

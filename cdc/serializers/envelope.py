@@ -86,7 +86,7 @@ def key_schema(topic: str, table: TableSchema, columns: list[Connect]) -> Connec
 
 def truncate_key_schema() -> Connect:
     """The struct of the key that a truncate has on a compacted topic."""
-    return Connect("struct", name="tidewire.TruncateKey", fields=((TRUNCATE_FIELD, _STRING),))
+    return Connect("struct", name="tidewire.TruncateKey", fields=((TRUNCATE_FIELD, STRING),))
 
 
 def envelope_schema(
@@ -104,11 +104,11 @@ def envelope_schema(
         ("before", row),
         ("after", row),
         ("source", source_schema(connector)),
-        ("transaction", _TRANSACTION),
-        ("op", _STRING),
-        ("ts_ms", _OPTIONAL_LONG),
-        ("ts_us", _OPTIONAL_LONG),
-        ("ts_ns", _OPTIONAL_LONG),
+        ("transaction", TRANSACTION_BLOCK),
+        ("op", STRING),
+        ("ts_ms", OPTIONAL_LONG),
+        ("ts_us", OPTIONAL_LONG),
+        ("ts_ns", OPTIONAL_LONG),
     )
     return Connect("struct", name=f"{topic}.Envelope", version=2, fields=fields)
 
@@ -122,20 +122,20 @@ def source_schema(connector: str) -> Connect:
     return Connect("struct", name=name, version=1, fields=_SOURCE_HEAD + own)
 
 
-_STRING = Connect("string")
-_OPTIONAL_STRING = Connect("string", optional=True)
-_LONG = Connect("int64")
-_OPTIONAL_LONG = Connect("int64", optional=True)
+STRING = Connect("string")
+OPTIONAL_STRING = Connect("string", optional=True)
+LONG = Connect("int64")
+OPTIONAL_LONG = Connect("int64", optional=True)
 
 SNAPSHOT_MARKERS = (
     "true,first,first_in_data_collection,last_in_data_collection,last,false,incremental"
 )
 
 _SOURCE_HEAD = (
-    ("version", _STRING),
-    ("connector", _STRING),
-    ("name", _STRING),
-    ("ts_ms", _LONG),
+    ("version", STRING),
+    ("connector", STRING),
+    ("name", STRING),
+    ("ts_ms", LONG),
     (
         "snapshot",
         replace(
@@ -144,28 +144,28 @@ _SOURCE_HEAD = (
             default="false",
         ),
     ),
-    ("db", _STRING),
-    ("sequence", _OPTIONAL_STRING),
-    ("ts_us", _OPTIONAL_LONG),
-    ("ts_ns", _OPTIONAL_LONG),
+    ("db", STRING),
+    ("sequence", OPTIONAL_STRING),
+    ("ts_us", OPTIONAL_LONG),
+    ("ts_ns", OPTIONAL_LONG),
 )
 
 _OWN_SOURCE_FIELDS = {
     "postgresql": (
-        ("schema", _STRING),
-        ("table", _STRING),
-        ("txId", _OPTIONAL_LONG),
-        ("lsn", _OPTIONAL_LONG),
-        ("xmin", _OPTIONAL_LONG),
-        ("origin", _OPTIONAL_STRING),
-        ("origin_lsn", _OPTIONAL_LONG),
+        ("schema", STRING),
+        ("table", STRING),
+        ("txId", OPTIONAL_LONG),
+        ("lsn", OPTIONAL_LONG),
+        ("xmin", OPTIONAL_LONG),
+        ("origin", OPTIONAL_STRING),
+        ("origin_lsn", OPTIONAL_LONG),
     ),
 }
 
-_TRANSACTION = Connect(
+TRANSACTION_BLOCK = Connect(
     "struct",
     optional=True,
     name="event.block",
     version=1,
-    fields=(("id", _STRING), ("total_order", _LONG), ("data_collection_order", _LONG)),
+    fields=(("id", STRING), ("total_order", LONG), ("data_collection_order", LONG)),
 )

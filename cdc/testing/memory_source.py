@@ -7,13 +7,17 @@ transaction may span several batches; resume skips what the checkpoint counts of
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from cdc.checkpoint import Checkpoint, Position, decode_part, encode_part
 from cdc.errors import DecodeError, LeaseLost, PositionLost
 from cdc.event import READ, Batch, ChangeEvent, Transaction
 from cdc.protocols import Finding, SourceCommand, SourceProgress, TableProgress
+from cdc.rowless import begin_event, end_event, rowless_table
 from cdc.schema import TableSchema
 from cdc.testing.memory_database import MemoryDatabase, WalTransaction
+
+_NO_TABLE: Final = rowless_table("memory")
 
 
 @dataclass(slots=True)
@@ -36,11 +40,21 @@ class _Place:
 
 
 class MemorySource:
-    """A Source. `batch_changes_max` is small, so that small transactions span batches as well."""
+    """A Source. `batch_changes_max` is small, so that small transactions span batches as well.
 
-    def __init__(self, database: MemoryDatabase, *, batch_changes_max: int = 3) -> None:
+    `transaction_metadata` as in SourceContext.
+    """
+
+    def __init__(
+        self,
+        database: MemoryDatabase,
+        *,
+        batch_changes_max: int = 3,
+        transaction_metadata: bool = False,
+    ) -> None:
         self._database = database
         self._changes_max = batch_changes_max
+        self._metadata = transaction_metadata
         self._heard_at_s = database.clock.monotonic_s()
         self._place = _Place(0)
         self._snapshot: Iterator[Batch] | None = None
@@ -201,7 +215,7 @@ class MemorySource:
             if room <= 0:
                 break
             begin = self._place.count
-            events += _events(transaction, begin, begin + room)
+            events += self._events(transaction, begin, begin + room)
             moved = True
             if begin + room < len(transaction.changes):
                 self._place = _Place(self._place.position, transaction.id, begin + room)
@@ -216,6 +230,26 @@ class MemorySource:
         )
         return Batch(events, Checkpoint(parts), ackable, 50 * len(events), marks)
 
+    def _events(self, wal: WalTransaction, begin: int, end: int) -> list[ChangeEvent]:
+        transaction = Transaction(wal.id, wal.commit_time_us, int(wal.id))
+        events = [
+            ChangeEvent(
+                change.op,
+                change.table,
+                change.before,
+                change.after,
+                transaction,
+                begin + place,
+                wal.end,
+            )
+            for place, change in enumerate(wal.changes[begin:end])
+        ]
+        if self._metadata and begin == 0:
+            events.insert(0, begin_event(_NO_TABLE, transaction, wal.end))
+        if self._metadata and end >= len(wal.changes):
+            events.append(end_event(_NO_TABLE, transaction, len(wal.changes), wal.end))
+        return events
+
     def _reached(self) -> tuple[str, ...]:
         reached = tuple(
             mark
@@ -225,19 +259,3 @@ class MemorySource:
         for mark in reached:
             del self._marks[mark]
         return reached
-
-
-def _events(wal: WalTransaction, begin: int, end: int) -> list[ChangeEvent]:
-    transaction = Transaction(wal.id, wal.commit_time_us, int(wal.id))
-    return [
-        ChangeEvent(
-            change.op,
-            change.table,
-            change.before,
-            change.after,
-            transaction,
-            begin + place,
-            wal.end,
-        )
-        for place, change in enumerate(wal.changes[begin:end])
-    ]

@@ -25,6 +25,7 @@ from cdc.event import (
     Topic,
     Transaction,
 )
+from cdc.orders import Orders
 from cdc.protocols import Schemas
 from cdc.rowless import is_rowless
 from cdc.schema import TableSchema
@@ -71,6 +72,13 @@ class PlainSerializer:
                 records.append(Record(SCHEMAS_TOPIC, table.id.encode(), content))
             records += self._encoded(event, self._known[table.id])
         return records
+
+    def orders(self) -> Orders | None:
+        """None: it counts nothing."""
+        return None
+
+    def resume(self, facts: Sequence[Orders]) -> None:
+        """Nothing to resume."""
 
     def decode(self, stored: Stored) -> ChangeEvent | None:
         """The change in a record; None for those of the schemas topic."""

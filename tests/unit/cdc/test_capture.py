@@ -1,5 +1,6 @@
 """The capture loop, case by case; tests/fault kills it at every step."""
 
+import json
 from collections.abc import Callable, Iterator
 from random import Random
 
@@ -20,9 +21,19 @@ from cdc.event import Batch, ChangeEvent
 from cdc.lifecycle import DeliverUntil, SourcePhase
 from cdc.logs.memory import MemoryLog, Script
 from cdc.progress import CaptureProgress
-from cdc.protocols import LogWriter, MarkCurrent, Source, SourceProgress
+from cdc.protocols import (
+    Heartbeat,
+    LogWriter,
+    MarkCurrent,
+    Serializer,
+    Source,
+    SourceProgress,
+)
 from cdc.retry import Backoff
 from cdc.schema import Column, Int64, TableSchema
+from cdc.serializers.debezium_json import DebeziumJson
+from cdc.serializers.envelope import SourceIdentity
+from cdc.serializers.options import Options
 from cdc.testing.clock import ManualClock
 from cdc.testing.control import ListedControl
 from cdc.testing.memory_database import MemoryDatabase
@@ -44,6 +55,10 @@ class Setting:
         self.make_source: Callable[[], Source] = self.source
         self.make_writer: Callable[[], LogWriter] = lambda: self.log.writer("shop")
         self.limits = Limits()
+        self.heartbeat: Heartbeat | None = None
+
+    def make_serializer(self, schemas: StoredSchemas) -> Serializer:
+        return PlainSerializer("shop", schemas)
 
     def source(self) -> MemorySource:
         self.sources.append(MemorySource(self.database))
@@ -54,12 +69,13 @@ class Setting:
         Capture(
             make_source=self.make_source,
             make_writer=self.make_writer,
-            make_serializer=lambda: PlainSerializer("shop", schemas),
+            make_serializer=lambda: self.make_serializer(schemas),
             transforms=(),
             clock=self.clock,
             control=self.control,
             backoff=Backoff(Random(1), first_s=1.0),
             limits=self.limits,
+            heartbeat=self.heartbeat,
         ).run()
         return self.reports
 
@@ -126,6 +142,51 @@ def test_a_reached_mark_is_reported_when_it_is_durable() -> None:
         "transaction": "",
         "count": 0,
     }
+
+
+class DebeziumSetting(Setting):
+    """The same with records of Debezium's format."""
+
+    def make_serializer(self, schemas: StoredSchemas) -> Serializer:
+        return DebeziumJson(
+            SourceIdentity("postgresql", "shop", "1"),
+            Options(),
+            schemas,
+            compacts=False,
+            pipeline="p",
+            clock_us=self.clock.wall_us,
+        )
+
+
+def beats(setting: Setting) -> list[int]:
+    """Microseconds of the heartbeats in the log."""
+    stored = setting.log.stored("__debezium-heartbeat.shop")
+    return [json.loads(one.value or b"")["ts_ms"] * 1000 for one in stored]
+
+
+def test_heartbeats_are_written_at_their_interval_also_when_nothing_comes() -> None:
+    setting = DebeziumSetting()
+    setting.heartbeat = Heartbeat(5.0)
+    began_us = setting.clock.wall_us()
+    setting.control.stop = lambda: setting.clock.wall_us() - began_us > 26_000_000
+
+    setting.run()
+
+    since_s = [(at_us - began_us) / 1_000_000 for at_us in beats(setting)]
+    assert len(since_s) == 5
+    assert all(5.0 * nth <= at_s < 5.0 * nth + 2 for nth, at_s in enumerate(since_s, 1))
+
+
+@pytest.mark.parametrize("heartbeat", [None, Heartbeat(5.0, topic=False)])
+def test_heartbeats_are_not_written_unasked(heartbeat: Heartbeat | None) -> None:
+    setting = DebeziumSetting()
+    setting.heartbeat = heartbeat
+    began_us = setting.clock.wall_us()
+    setting.control.stop = lambda: setting.clock.wall_us() - began_us > 26_000_000
+
+    setting.run()
+
+    assert beats(setting) == []
 
 
 def test_where_a_source_began_is_durable_before_its_first_rows_arrive() -> None:

@@ -8,10 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc.errors import CdcError, DecodeError, SchemaError
-from cdc.event import UNCHANGED, Stored
+from cdc.event import UNCHANGED, Stored, Transaction
+from cdc.rowless import (
+    begin_event,
+    end_event,
+    heartbeat_event,
+    message_event,
+    rowless_table,
+)
 from cdc.schema import Column, Decimal, Int32, Json, String, TableSchema, Timestamp
 from cdc.schemas.memory import MemorySchemas
 from cdc.serializers.debezium_decode import Decoder
+from cdc.serializers.debezium_json import DebeziumJson
+from cdc.serializers.envelope import SourceIdentity
+from cdc.serializers.options import Options
 
 TABLE = TableSchema(
     "shop", "public", "t", (Column("id", Int32(), nullable=False), Column("v", String())), (0,)
@@ -171,9 +181,39 @@ def test_foreign_record_of_another_kind_changes_no_row(name: str) -> None:
     assert decoder().decode(stored(inline(name, {}, []), None)) is None
 
 
+@pytest.mark.parametrize("schemas", [True, False])
+def test_our_records_that_are_no_rows_change_none(schemas: bool) -> None:
+    rowless = rowless_table("shop")
+    transaction = Transaction("7", 1, 7)
+    made = DebeziumJson(
+        SourceIdentity("postgresql", "acme", "1"),
+        Options(schemas=schemas),
+        MemorySchemas(),
+        compacts=True,
+        pipeline="shop",
+        clock_us=lambda: 0,
+    )
+    records = made.encode(
+        [
+            begin_event(rowless, transaction, 5),
+            message_event(rowless, "p", b"c", transaction, 0, 6),
+            end_event(rowless, transaction, 1, 7),
+            heartbeat_event(rowless),
+        ]
+    )
+
+    found = [
+        made.decode(Stored(record.topic.name, 0, 0, record.key, record.value, (), 0))
+        for record in records
+    ]
+
+    assert found == [None] * 4
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
+        ({"ts_ms": 5}, "neither Tidewire's `cdc` header nor an inline schema"),
         (foreign(suffix=".Value"), "not in Debezium's envelope"),
         (inline("t.Envelope", {"source": {}}, []), "not in Debezium's envelope"),
         (inline("t.Envelope", None, []), "schema and no payload"),
