@@ -13,7 +13,11 @@
 | infinities of dates and timestamps | `infinity`, `-infinity` |
 | Interval | ISO 8601: `P1Y2M3DT4H5M6.5S` |
 | Json | the parsed structure; a number that no double can hold stays text |
-| Array | list |
+| Array, Vector | list |
+| Map (hstore) | object of texts and nulls |
+| Point | `{"x": 2.5, "y": -4.0}` |
+| Geometry | `{"srid": 4326, "wkb": ...}`: EWKB in base64; srid is null where there is none |
+| SparseVector | `{"dimensions": 6, "values": {"1": 0.5}}`, by index from 1 |
 
 A number would be nearer for NaN only as null, and null means something else: a store that takes no
 text there rejects the document, which is visible, and nothing wrong is stored.
@@ -36,13 +40,18 @@ from cdc.schema import (
     Date,
     Float32,
     Float64,
+    Geometry,
     Interval,
     Json,
     LogicalType,
+    Point,
+    SparseVector,
     Time,
     Timestamp,
     TimestampTz,
     TimeTz,
+    Vector,
+    is_dimension,
 )
 
 Convert = Callable[[object], object]
@@ -55,16 +64,21 @@ def converter(kind: LogicalType) -> Convert | None:
     if not isinstance(kind, Array):
         return _CONVERTERS.get(type(kind))
     item = converter(kind.item)
-    # Values of these types are tuples of int themselves; no array of them holds an int directly.
-    tuples = isinstance(kind.item, TimeTz | Interval)
-    return lambda value: _list(value, item, tuples=tuples)
+    return lambda value: _list(value, kind.item, item)
 
 
-def _list(value: object, item: Convert | None, *, tuples: bool) -> object:
+def _list(value: object, kind: LogicalType, item: Convert | None) -> object:
+    """The list of an array or of one more dimension of it."""
+    assert isinstance(value, tuple)
     # Arrays of more dimensions are nested tuples.
-    if isinstance(value, tuple) and not (tuples and value and isinstance(value[0], int)):
-        return [_list(inner, item, tuples=tuples) for inner in value]
-    return value if value is None or item is None else item(value)
+    return [
+        _list(part, kind, item)
+        if is_dimension(part, kind)
+        else part
+        if part is None or item is None
+        else item(part)
+        for part in value
+    ]
 
 
 def _float(value: object) -> object:
@@ -143,6 +157,32 @@ def _interval(value: object) -> object:
     return interval_text(months, days, rest_us)
 
 
+def _point(value: object) -> object:
+    assert isinstance(value, tuple)
+    x, y = value
+    return {"x": _float(x), "y": _float(y)}
+
+
+def _geometry(value: object) -> object:
+    assert isinstance(value, tuple)
+    srid, ewkb = value
+    return {"srid": srid, "wkb": _base64(ewkb)}
+
+
+def _vector(value: object) -> object:
+    assert isinstance(value, tuple)
+    return list(value)
+
+
+def _sparse_vector(value: object) -> object:
+    assert isinstance(value, tuple)
+    dimensions, numbers = value
+    return {
+        "dimensions": dimensions,
+        "values": {str(index): number for index, number in numbers.items()},
+    }
+
+
 def date_text(days: int) -> str:
     """ISO 8601 of the day `days` after 1970-01-01, proleptic Gregorian, of any year.
 
@@ -203,4 +243,8 @@ _CONVERTERS: Final[dict[type[LogicalType], Convert]] = {
     TimestampTz: _timestamptz,
     TimeTz: _timetz,
     Interval: _interval,
+    Point: _point,
+    Geometry: _geometry,
+    Vector: _vector,
+    SparseVector: _sparse_vector,
 }

@@ -246,6 +246,20 @@ TYPES: Final[dict[str, type[LogicalType]]] = {
 }  # fmt: skip
 
 
+_SEQUENCES: Final = (TimeTz, Interval, Point, Geometry, Vector, SparseVector)
+
+
+def is_dimension(part: object, item: LogicalType) -> bool:
+    """Whether a part of an array is one more dimension of it, not a value of `item`.
+
+    Values that are tuples themselves end in something that is neither a tuple nor None; a dimension
+    is never empty, and of such values ends in one or in None.
+    """
+    if not isinstance(part, tuple) or not isinstance(item, _SEQUENCES):
+        return isinstance(part, tuple)
+    return part[-1] is None or isinstance(part[-1], tuple)
+
+
 def type_content(kind: LogicalType) -> dict[str, object]:
     """A logical type as JSON content: its name and its parameters."""
     content: dict[str, object] = {"name": kind.name}

@@ -19,7 +19,17 @@ from cdc.documents import converter
 from cdc.errors import ConfigError, DecodeError, SchemaError
 from cdc.event import CREATE, DELETE, READ, TRUNCATE, UNCHANGED, UPDATE, ChangeEvent, Row
 from cdc.protocols import Delete, Mutation, Patch, Truncate, Upsert
-from cdc.schema import Array, Json, LogicalType, TableSchema
+from cdc.schema import (
+    Array,
+    Geometry,
+    Json,
+    LogicalType,
+    Map,
+    Point,
+    SparseVector,
+    TableSchema,
+    Vector,
+)
 
 
 class TableMapping(BaseModel):
@@ -59,6 +69,8 @@ class Mapping(TableMapping):
         return self.mappings.get(table, self)
 
 
+# What documents show as objects and lists: no text that would tell two rows apart for sure.
+_NO_IDS: Final = (Array, Json, Map, Point, Geometry, Vector, SparseVector)
 _TEMPLATE_PART: Final = re.compile(r"(\{\{|\}\}|\{[^{}]*\}|[{}])")
 
 
@@ -246,7 +258,7 @@ def _id_parts(
 
 def _writer(table: TableSchema, index: int) -> Callable[[object], str]:
     column = table.columns[index]
-    if isinstance(column.type, Array | Json):
+    if isinstance(column.type, _NO_IDS):
         raise ConfigError(
             f"column {column.name!r} of {table.qualified_name} is no part of a document's id: "
             f"it is {column.type.name}",

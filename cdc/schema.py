@@ -43,6 +43,7 @@ from cdc.logical import (
     UInt64,
     Uuid,
     Vector,
+    is_dimension,
     type_content,
     type_of,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "Uuid",
     "Vector",
     "compare",
+    "is_dimension",
     "type_content",
     "type_of",
 ]

@@ -17,6 +17,7 @@ from cdc.schema import (
     Enum,
     Float32,
     Float64,
+    Geometry,
     Int8,
     Int16,
     Int32,
@@ -24,6 +25,9 @@ from cdc.schema import (
     Interval,
     Json,
     LogicalType,
+    Map,
+    Point,
+    SparseVector,
     String,
     TableSchema,
     Time,
@@ -32,6 +36,7 @@ from cdc.schema import (
     TimeTz,
     UInt64,
     Uuid,
+    Vector,
 )
 
 VERSION_FIELD: Final = "_cdc_version"
@@ -42,6 +47,9 @@ FieldMapping = Mapping[str, object]
 # Lucene refuses terms above 32766 bytes; a character has at most 4.
 _KEYWORD: Final = {"type": "keyword", "ignore_above": 8191}
 _DATE: Final = {"type": "date", "format": "strict_date_optional_time", "ignore_malformed": True}
+_NUMBER: Final = {"type": "double", "ignore_malformed": True}
+# Kept, not indexed: two documents may have another type at the same path.
+_KEPT: Final = {"type": "object", "enabled": False}
 _TEXT: Final = {"type": "text", "fields": {"keyword": _KEYWORD}}
 
 _FIELDS: Final[dict[type[LogicalType], FieldMapping]] = {
@@ -65,8 +73,13 @@ _FIELDS: Final[dict[type[LogicalType], FieldMapping]] = {
     Uuid: _KEYWORD,
     Enum: _KEYWORD,
     Bits: _KEYWORD,
-    # Kept, not indexed: two documents may have another type at the same path.
-    Json: {"type": "object", "enabled": False},
+    Json: _KEPT,
+    Map: _KEPT,
+    Geometry: _KEPT,
+    SparseVector: _KEPT,
+    Point: {"type": "object", "properties": {"x": _NUMBER, "y": _NUMBER}},
+    # Numbers one by one: a k-NN field needs the dimensions and a method, which a mapping can name.
+    Vector: _NUMBER,
 }
 
 _INTEGERS: Final = ("byte", "short", "integer", "long")

@@ -34,6 +34,7 @@ cdef class DebeziumJson:
     cdef bint _compacts
     cdef object _clock_us
     cdef object _decoder
+    cdef object _omission
     cdef Topic _schemas_topic
     cdef tuple _headers
     cdef dict _plans

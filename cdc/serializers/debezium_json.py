@@ -21,6 +21,7 @@ from cdc.serializers.debezium_plan import PlanContent, context_headers, plan_con
 from cdc.serializers.envelope import SourceIdentity
 from cdc.serializers.json_rows import RowPlan, RowWriter
 from cdc.serializers.json_values import quote
+from cdc.serializers.omission import Omission
 from cdc.serializers.options import Options
 from cdc.serializers.rowless_json import RowlessJson, source_block_end
 
@@ -69,8 +70,8 @@ class DebeziumJson:
     """
 
     __slots__ = (
-        "_clock_us", "_compacts", "_decoder", "_facts", "_headers", "_identity", "_options",
-        "_orders", "_plan", "_plans", "_rowless", "_rows", "_schemas_topic", "_table",
+        "_clock_us", "_compacts", "_decoder", "_facts", "_headers", "_identity", "_omission",
+        "_options", "_orders", "_plan", "_plans", "_rowless", "_rows", "_schemas_topic", "_table",
     )  # fmt: skip
 
     def __init__(
@@ -88,6 +89,7 @@ class DebeziumJson:
         self._compacts = compacts
         self._clock_us = clock_us
         self._decoder = Decoder(schemas)
+        self._omission = Omission(options) if options.unknown_types == "omit" else None
         self._schemas_topic = Topic(f"__cdc.{pipeline}.schemas", True, True)  # noqa: FBT003
         self._headers = context_headers(identity, clock_us()) if options.debezium_headers else ()
         self._plans: dict[str, TablePlan] = {}
@@ -105,6 +107,8 @@ class DebeziumJson:
         Raises SchemaError for what the format cannot carry.
         """
         records: list[Record] = []
+        if self._omission is not None:
+            events = self._omission.narrowed(events)
         now_us = self._clock_us()
         clock = b'","ts_ms":%d,"ts_us":%d,"ts_ns":%d}' % (now_us // 1000, now_us, now_us * 1000)
         for event in events:

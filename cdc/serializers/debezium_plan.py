@@ -182,7 +182,7 @@ def _column(
     null_lost = has_default and column.nullable and options.replace_null_with_default
     null = default if null_lost else b"null"
     required = default or write_json(how.zero)
-    fallback = null if column.nullable else required
+    fallback = null if column.nullable or how.unknown else required
     stand_in = dict(column.attributes).get("stand_in")
     if stand_in is not None:
         fallback = quote(stand_in)

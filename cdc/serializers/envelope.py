@@ -64,9 +64,9 @@ def column_schema(column: Column, how: Mapping) -> Connect:
     """The schema of one column with its nullability and its default.
 
     A struct has no default in Debezium's schemas; neither has a column whose default the format
-    cannot represent.
+    cannot represent. Text of a type that Debezium leaves out is optional even where NOT NULL.
     """
-    schema = replace(how.schema, optional=column.nullable)
+    schema = replace(how.schema, optional=column.nullable or how.schema.optional)
     if _MASKED in column.attributes:
         schema = replace(schema, parameters=(*schema.parameters, _MASKED))
     default = column.default

@@ -15,7 +15,7 @@ from json.encoder import encode_basestring
 from cdc.errors import DecodeError
 from cdc.schema import NO_DEFAULT
 from cdc.serializers import decimals
-from cdc.serializers.connect import DECIMAL, Connect
+from cdc.serializers.connect import DECIMAL, Connect, dimensions
 from cdc.serializers.mapping import as_bytes, as_int
 
 Write = Callable[[object], bytes]
@@ -136,17 +136,19 @@ _WRITERS: dict[str, Write] = {
 def writer(schema: Connect) -> Write:
     """What writes a Connect value (not null) of this schema."""
     if schema.items is not None:
-        return _array_writer(writer(schema.items))
+        return _array_writer(writer(schema.items), dimensions(schema.items))
+    if schema.keys is not None and schema.values is not None:
+        return _map_writer(schema.keys, writer(schema.keys), writer(schema.values))
     if schema.type == "struct":
         return _struct_writer([(name, writer(field)) for name, field in schema.fields])
     return _WRITERS[schema.type]
 
 
-def _array_writer(item: Write) -> Write:
+def _array_writer(item: Write, nested: Callable[[list[object]], bool]) -> Write:
     def one(value: object) -> bytes:
         if value is None:
             return b"null"
-        return many(value) if isinstance(value, list) else item(value)
+        return many(value) if isinstance(value, list) and nested(value) else item(value)
 
     def many(value: object) -> bytes:
         assert isinstance(value, list)
@@ -156,17 +158,39 @@ def _array_writer(item: Write) -> Write:
 
 
 def _struct_writer(fields: list[tuple[str, Write]]) -> Write:
+    fragments = [(quote(name) + b":", name, _nullable(item)) for name, item in fields]
+
     def write(value: object) -> bytes:
         assert isinstance(value, dict)
-        return b"{" + b",".join([quote(n) + b":" + item(value[n]) for n, item in fields]) + b"}"
+        return b"{" + b",".join([head + item(value[n]) for head, n, item in fragments]) + b"}"
 
     return write
 
 
-def reader(schema: Connect) -> Read | None:
+def _nullable(item: Write) -> Write:
+    return lambda value: b"null" if value is None else item(value)
+
+
+def _map_writer(keys: Connect, key: Write, item: Write) -> Write:
+    # A JSON object has text keys only; other maps are arrays of pairs.
+    opening, between, closing = (b"", b":", b"") if keys.type == "string" else (b"[", b",", b"]")
+    start, end = (b"{", b"}") if keys.type == "string" else (b"[", b"]")
+    nullable = _nullable(item)
+
+    def write(value: object) -> bytes:
+        assert isinstance(value, dict)
+        pairs = [opening + key(k) + between + nullable(v) + closing for k, v in value.items()]
+        return start + b",".join(pairs) + end
+
+    return write
+
+
+def reader(schema: Connect) -> Read | None:  # noqa: PLR0911 - one answer for each kind of schema
     """What turns parsed JSON of this schema into a Connect value; None: they are the same."""
     if schema.items is not None:
-        return _array_reader(reader(schema.items))
+        return _array_reader(reader(schema.items), dimensions(schema.items))
+    if schema.keys is not None and schema.values is not None:
+        return _map_reader(schema.keys, reader(schema.values))
     if schema.type == "struct":
         readers = [(name, reader(field)) for name, field in schema.fields]
         return lambda value: _read_struct(value, readers)
@@ -195,14 +219,14 @@ def _read_double(value: object) -> float:
         raise DecodeError("not a number where the structure has one", kind="value") from error
 
 
-def _array_reader(item: Read | None) -> Read | None:
+def _array_reader(item: Read | None, nested: Callable[[list[object]], bool]) -> Read | None:
     if item is None:
         return None
 
     def one(value: object) -> object:
         if value is None:
             return None
-        return many(value) if isinstance(value, list) else item(value)
+        return many(value) if isinstance(value, list) and nested(value) else item(value)
 
     def many(value: object) -> object:
         if not isinstance(value, list):
@@ -215,7 +239,23 @@ def _array_reader(item: Read | None) -> Read | None:
 def _read_struct(value: object, readers: list[tuple[str, Read | None]]) -> object:
     if not isinstance(value, dict):
         raise DecodeError("not an object where the structure has a struct", kind="value")
-    return {n: value[n] if read is None else read(value[n]) for n, read in readers}
+    return {
+        n: value[n] if read is None or value[n] is None else read(value[n]) for n, read in readers
+    }
+
+
+def _map_reader(keys: Connect, item: Read | None) -> Read:
+    pairs = keys.type != "string"
+
+    def read(value: object) -> object:
+        if not isinstance(value, list if pairs else dict):
+            raise DecodeError("not a map where the structure has one", kind="value")
+        content = dict(value)
+        if item is None:
+            return content
+        return {key: None if part is None else item(part) for key, part in content.items()}
+
+    return read
 
 
 def schema_text(schema: Connect, field: str | None = None) -> bytes:
@@ -226,6 +266,9 @@ def schema_text(schema: Connect, field: str | None = None) -> bytes:
         parts.append(b'"fields":[' + fields + b"]")
     if schema.items is not None:
         parts.append(b'"items":' + schema_text(schema.items))
+    if schema.keys is not None and schema.values is not None:
+        parts.append(b'"keys":' + schema_text(schema.keys))
+        parts.append(b'"values":' + schema_text(schema.values))
     parts.append(b'"optional":' + write_bool(schema.optional))
     if schema.name is not None:
         parts.append(b'"name":' + quote(schema.name))
@@ -243,7 +286,9 @@ def schema_text(schema: Connect, field: str | None = None) -> bytes:
     return b"{" + b",".join(parts) + b"}"
 
 
-def header_text(schema: Connect, value: object) -> bytes:
+def header_text(  # noqa: PLR0911 - one answer for each kind of schema
+    schema: Connect, value: object
+) -> bytes:
     """The value inside a record header as SimpleHeaderConverter writes it, nested in a struct.
 
     Source: Kafka Connect's Values.convertToString. It escapes only quotes and backslashes, and
@@ -258,6 +303,11 @@ def header_text(schema: Connect, value: object) -> bytes:
         assert isinstance(value, list)
         items = schema.items
         return b"[" + b",".join([header_text(items, part) for part in value]) + b"]"
+    if schema.keys is not None and schema.values is not None:
+        assert isinstance(value, dict)
+        keys, values = schema.keys, schema.values
+        pairs = [header_text(keys, k) + b":" + header_text(values, v) for k, v in value.items()]
+        return b"{" + b",".join(pairs) + b"}"
     if schema.type == "struct":
         assert isinstance(value, dict)
         fields = [

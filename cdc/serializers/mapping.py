@@ -20,7 +20,8 @@ class Mapping:
     `schema` is required and has no default. `write` turns a logical value into a Connect value and
     `read` back; None: they are the same. `write` raises Unrepresentable. `zero` is the Connect
     value that stands for a NOT NULL value that was not sent in a delete, `unavailable` the one for
-    a value that did not change, None when the type has none.
+    a value that did not change, None when the type has none. `unknown`: Debezium has no encoding
+    for the type, and leaves such columns out.
     """
 
     schema: Connect
@@ -28,6 +29,7 @@ class Mapping:
     write: Convert | None = None
     read: Convert | None = None
     unavailable: object = None
+    unknown: bool = False
 
 
 def named(type_: str, name: str, *parameters: tuple[str, str]) -> Connect:

@@ -1,5 +1,6 @@
 """The `format:` block of a source: how values and records are written."""
 
+import re
 from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -17,7 +18,9 @@ TimePrecision = Literal[
 ]
 Binary = Literal["bytes", "base64", "base64_url_safe", "hex"]
 
-ENCODING: Final = ("binary", "decimal", "interval", "time_precision")
+_HEX: Final = re.compile("hex:(?:[0-9A-Fa-f]{2})+")
+
+ENCODING: Final = ("binary", "decimal", "hstore", "interval", "time_precision")
 """The options that a reader must know to understand a value, sorted by name."""
 
 
@@ -46,6 +49,14 @@ class Options(BaseModel):
         default="numeric",
         description="Intervals as microseconds (a month is 30.4375 days) or as ISO 8601 text.",
     )
+    hstore: Literal["json", "map"] = Field(
+        default="json", description="hstore columns as JSON text or as a map of texts."
+    )
+    unknown_types: Literal["text", "omit"] = Field(
+        default="text",
+        description="Columns of types that Debezium has no encoding for (geometric ones but point, "
+        "multiranges, composite types, ...): optional text, or left out as Debezium does.",
+    )
     tombstones: bool = Field(
         default=True,
         description="Follow each delete by a null value, so that compaction removes the key.",
@@ -57,7 +68,8 @@ class Options(BaseModel):
     unavailable_value_placeholder: str = Field(
         default="__debezium_unavailable_value",
         min_length=1,
-        description="What stands for a value that did not change and was not sent.",
+        description="What stands for a value that did not change and was not sent; `hex:` and "
+        "digits give raw bytes.",
     )
     unrepresentable: Literal["stop", "null"] = Field(
         default="stop",
@@ -75,10 +87,21 @@ class Options(BaseModel):
 
     @field_validator("unavailable_value_placeholder")
     @classmethod
-    def _no_raw_bytes(cls, text: str) -> str:
-        if text.startswith("hex:"):
-            raise ValueError("a placeholder of raw bytes (hex:...) is not supported; give its text")
+    def _hexadecimal(cls, text: str) -> str:
+        if text.startswith("hex:") and not _HEX.fullmatch(text):
+            raise ValueError("hex: takes pairs of hexadecimal digits, at least one")
         return text
+
+    @property
+    def placeholder_bytes(self) -> bytes:
+        """What stands for binary values that did not change."""
+        text = self.unavailable_value_placeholder
+        return bytes.fromhex(text[4:]) if text.startswith("hex:") else text.encode()
+
+    @property
+    def placeholder(self) -> str:
+        """What stands for text that did not change; bytes that are no UTF-8 as U+FFFD, as Java."""
+        return self.placeholder_bytes.decode(errors="replace")
 
     def encoding(self) -> tuple[tuple[str, str], ...]:
         """What a reader must know where it is not the default, as TableSchema.encoding."""

@@ -5,6 +5,7 @@ seen to write; docs/differences-from-debezium.md lists where Tidewire writes som
 """
 
 import base64
+import hashlib
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,14 +13,19 @@ from decimal import Decimal
 
 from cdc import schema as logical
 from cdc.errors import DecodeError, SchemaError
-from cdc.serializers import decimals, temporal_modes
-from cdc.serializers.connect import DECIMAL, VARIABLE_SCALE_DECIMAL, Connect
+from cdc.serializers import decimals, structs, temporal_modes
+from cdc.serializers.connect import DECIMAL, VARIABLE_SCALE_DECIMAL, Connect, dimensions
 from cdc.serializers.decimals import Unrepresentable
 from cdc.serializers.mapping import INT64_MAX, Convert, Mapping, as_bytes, named
 from cdc.serializers.options import Options
 
 TEXT_KINDS = frozenset({"text", "varchar", "char", "bpchar", "citext"})
 """Kinds of strings whose arrays have a placeholder of their own."""
+KNOWN_KINDS = TEXT_KINDS | {
+    "name", "xml", "ltree", "tsvector", "inet", "cidr", "macaddr", "macaddr8", "isbn", "set",
+    "int4range", "int8range", "numrange", "tsrange", "tstzrange", "daterange",
+}  # fmt: skip
+"""Kinds of strings that Debezium has an encoding for."""
 _NAMED_STRINGS = {
     "xml": "io.debezium.data.Xml",
     "ltree": "io.debezium.data.Ltree",
@@ -123,13 +129,16 @@ def _string(kind: logical.LogicalType, options: Options) -> Mapping:
     assert isinstance(kind, logical.String)
     name = _NAMED_STRINGS.get(kind.kind)
     schema = named("string", name) if name else Connect("string")
-    return Mapping(schema, zero="", unavailable=options.unavailable_value_placeholder)
+    unknown = kind.kind not in KNOWN_KINDS
+    return Mapping(
+        replace(schema, optional=unknown), "", unavailable=options.placeholder, unknown=unknown
+    )
 
 
 def _bytes(_: logical.LogicalType, options: Options) -> Mapping:
-    placeholder = options.unavailable_value_placeholder
+    placeholder = options.placeholder
     if options.binary == "bytes":
-        return Mapping(Connect("bytes"), zero=b"", unavailable=placeholder.encode())
+        return Mapping(Connect("bytes"), zero=b"", unavailable=options.placeholder_bytes)
     if options.binary == "hex":
         return Mapping(
             Connect("string"),
@@ -149,28 +158,24 @@ def _bytes(_: logical.LogicalType, options: Options) -> Mapping:
 
 def _uuid(_: logical.LogicalType, options: Options) -> Mapping:
     # Java's UUID.nameUUIDFromBytes: version 3 of the bytes alone, without a namespace.
-    placeholder = options.unavailable_value_placeholder
     return Mapping(
         named("string", "io.debezium.data.Uuid"),
         zero="",
-        unavailable=str(uuid.uuid3(_NO_NAMESPACE, placeholder)),
+        unavailable=_name_uuid(options.placeholder_bytes),
     )
 
 
-class _NoNamespace:
-    """What uuid3 asks of a namespace: bytes to put in front of the name, here none."""
-
-    bytes = b""
-
-
-_NO_NAMESPACE: uuid.UUID = _NoNamespace()  # type: ignore[assignment]
+def _name_uuid(name: bytes) -> str:
+    # RFC 9562, UUID version 3: an MD5 with version and variant.
+    digest = hashlib.md5(name, usedforsecurity=False).digest()
+    return str(uuid.UUID(bytes=digest, version=3))
 
 
 def _json(_: logical.LogicalType, options: Options) -> Mapping:
     return Mapping(
         named("string", "io.debezium.data.Json"),
         zero="",
-        unavailable=options.unavailable_value_placeholder,
+        unavailable=options.placeholder,
     )
 
 
@@ -211,27 +216,23 @@ def _array(kind: logical.LogicalType, options: Options) -> Mapping:
     # The elements of enum arrays are required in Debezium's schemas, all others optional.
     items = replace(item.schema, optional=not isinstance(kind.item, logical.Enum))
     return Mapping(
-        Connect("array", items=items),
+        Connect("array", items=items, optional=item.unknown),
         zero=[],
-        write=_array_writer(item, nested_allowed=not options.schemas),
+        write=_array_writer(kind.item, item, nested_allowed=not options.schemas),
         read=_array_reader(item),
         unavailable=_unavailable_items(kind.item, item, options),
+        unknown=item.unknown,
     )
 
 
-def _array_writer(item: Mapping, *, nested_allowed: bool) -> Convert:
+def _array_writer(kind: logical.LogicalType, item: Mapping, *, nested_allowed: bool) -> Convert:
     write = item.write
-    # Values of these types are tuples themselves.
-    tuples = item.schema.name in {
-        "io.debezium.time.ZonedTime",
-        "io.debezium.time.Interval",
-        "io.debezium.time.MicroDuration",
-    }
 
     def one(value: object) -> object:
         if value is None:
             return None
-        if isinstance(value, tuple) and not (tuples and _is_scalar(value)):
+        if logical.is_dimension(value, kind):
+            assert isinstance(value, tuple)
             if not nested_allowed:
                 raise Unrepresentable("an array of more than one dimension under inline schemas")
             return [one(part) for part in value]
@@ -244,17 +245,14 @@ def _array_writer(item: Mapping, *, nested_allowed: bool) -> Convert:
     return many
 
 
-def _is_scalar(value: tuple[object, ...]) -> bool:
-    return bool(value) and all(isinstance(part, int) for part in value)
-
-
 def _array_reader(item: Mapping) -> Convert:
     read = item.read
+    nested = dimensions(item.schema)
 
     def one(value: object) -> object:
         if value is None:
             return None
-        if isinstance(value, list):
+        if isinstance(value, list) and nested(value):
             return tuple(one(part) for part in value)
         return value if read is None else read(value)
 
@@ -277,7 +275,7 @@ def _unavailable_items(kind: logical.LogicalType, item: Mapping, options: Option
     if item.schema.type in {"int32", "int64"} and isinstance(
         kind, (logical.Int32, logical.Int64, logical.Date)
     ):
-        return list(options.unavailable_value_placeholder.encode())
+        return list(options.placeholder_bytes)
     return None
 
 
@@ -296,5 +294,10 @@ _MAKERS: dict[type[logical.LogicalType], Callable[[logical.LogicalType, Options]
     logical.Json: _json,
     logical.Enum: _enum,
     logical.Bits: _bits,
+    logical.Map: structs.hstore,
+    logical.Point: structs.point,
+    logical.Geometry: structs.geometry,
+    logical.Vector: structs.vector,
+    logical.SparseVector: structs.sparse_vector,
     logical.Array: _array,
 }

@@ -74,7 +74,7 @@ def timestamp(kind: logical.LogicalType, options: Options) -> Mapping:
         )
     if mode != "microseconds" and kind.precision <= 3:
         return _millis("int64", "io.debezium.time.Timestamp", _to_millis)
-    return Mapping(named("int64", "io.debezium.time.MicroTimestamp"), zero=0)
+    return Mapping(named("int64", "io.debezium.time.MicroTimestamp"), 0, _micro_timestamp)
 
 
 def zoned_timestamp(kind: logical.LogicalType, _: Options) -> Mapping:
@@ -157,6 +157,11 @@ def _from_nanos(value: object) -> object:
 
 def _nano_time(value: object) -> object:
     return as_int(value) * 1000
+
+
+def _micro_timestamp(value: object) -> object:
+    # The last 29 years that Postgres knows, up to 294276.
+    return int64(as_int(value), "a timestamp beyond 64 bits of microseconds")
 
 
 def _nano_timestamp(value: object) -> object:

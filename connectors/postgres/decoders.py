@@ -32,6 +32,7 @@ from cdc.schema import (
     Enum,
     Float32,
     Float64,
+    Geometry,
     Int8,
     Int16,
     Int32,
@@ -39,6 +40,9 @@ from cdc.schema import (
     Interval,
     Json,
     LogicalType,
+    Map,
+    Point,
+    SparseVector,
     String,
     Time,
     Timestamp,
@@ -46,8 +50,9 @@ from cdc.schema import (
     TimeTz,
     UInt64,
     Uuid,
+    Vector,
 )  # fmt: skip
-from connectors.postgres import values
+from connectors.postgres import extension_values, values
 
 Decoder = Callable[[bytes], object]
 
@@ -64,7 +69,9 @@ SESSION_SETTINGS: Final[Mapping[str, str]] = {
 """What decides how a value is written, whatever the role's and the database's settings are."""
 
 _BOUNDS: Final = re.compile(rb"(?:\[-?\d+:-?\d+\]){1,6}=")
-_BARE: Final = re.compile(rb'[^,{}"\\]+')
+_BARE: Final = {
+    delimiter: re.compile(rb'[^%b{}"\\]+' % delimiter) for delimiter in (b",", b";", b":")
+}
 _DECODERS: Final[Mapping[type[LogicalType], Decoder]] = {
     Boolean: values.boolean,
     Int8: values.int8,
@@ -86,6 +93,10 @@ _DECODERS: Final[Mapping[type[LogicalType], Decoder]] = {
     Json: values.text,
     Enum: values.text,
     Bits: values.bits,
+    Map: extension_values.hstore,
+    Point: extension_values.point,
+    Geometry: extension_values.geometry,
+    SparseVector: extension_values.sparse_vector,
 }
 _FORMS: Final[Mapping[type[LogicalType], int]] = {
     Boolean: FORM_BOOLEAN,
@@ -115,11 +126,14 @@ def decoder(kind: LogicalType) -> Decoder:
     """
     if isinstance(kind, Array):
         item = decoder(kind.item)
+        delimiter = delimiter_of(kind.item).encode()
 
         def decode(raw: bytes) -> tuple[object, ...]:
-            return array(raw, item)
+            return array(raw, item, delimiter)
 
         return decode
+    if isinstance(kind, Vector):
+        return extension_values.half_vector if kind.half else extension_values.vector
     if isinstance(kind, Decimal):
         return values.money if _is_money(kind) else values.decimal
     chosen = _DECODERS.get(type(kind))
@@ -139,7 +153,17 @@ def _is_money(kind: Decimal) -> bool:
     return kind.precision is None and kind.scale is not None
 
 
-def array(raw: bytes, item: Decoder) -> tuple[object, ...]:
+def delimiter_of(item: LogicalType) -> str:
+    """What separates the elements of an array in its text: a comma for nearly all types.
+
+    Source: pg_type.typdelim, which is `;` for box and `:` for the types of PostGIS.
+    """
+    if item == String("box"):
+        return ";"
+    return ":" if isinstance(item, Geometry) else ","
+
+
+def array(raw: bytes, item: Decoder, delimiter: bytes = b",") -> tuple[object, ...]:
     """The elements as a tuple, nested once per further dimension; lower bounds are dropped."""
     start = 0
     if raw[:1] == b"[":
@@ -153,8 +177,8 @@ def array(raw: bytes, item: Decoder) -> tuple[object, ...]:
         return ()
     inner = raw[start + 1 : -1]
     if b'"' in inner or b"{" in inner or b"}" in inner or b"\\" in inner:
-        return _nested_array(raw, start, item)
-    return tuple([_bare_item(part, item) for part in inner.split(b",")])
+        return _nested_array(raw, start, item, delimiter)
+    return tuple([_bare_item(part, item) for part in inner.split(delimiter)])
 
 
 def _bare_item(part: bytes, item: Decoder) -> object:
@@ -165,8 +189,10 @@ def _bare_item(part: bytes, item: Decoder) -> object:
     return item(part)
 
 
-def _nested_array(raw: bytes, start: int, item: Decoder) -> tuple[object, ...]:
+def _nested_array(raw: bytes, start: int, item: Decoder, delimiter: bytes) -> tuple[object, ...]:
     """The array whose first brace is at `start`, with quoted elements or further dimensions."""
+    comma = delimiter[0]
+    bare = _BARE[delimiter]
     levels: list[list[object]] = [[]]
     depth = 0
     item_depth = 0
@@ -178,7 +204,7 @@ def _nested_array(raw: bytes, start: int, item: Decoder) -> tuple[object, ...]:
             levels.append([])
             depth = len(levels) - 1
             position += 1
-        elif not wanted and byte == 44 and depth:
+        elif not wanted and byte == comma and depth:
             wanted = True
             position += 1
         elif not wanted and byte == 125 and depth:
@@ -188,7 +214,7 @@ def _nested_array(raw: bytes, start: int, item: Decoder) -> tuple[object, ...]:
             position += 1
         elif wanted and depth and item_depth in {0, depth}:
             item_depth = depth
-            value, position = _item_at(raw, position, item)
+            value, position = _item_at(raw, position, item, bare)
             levels[-1].append(value)
             wanted = False
         else:
@@ -200,13 +226,15 @@ def _nested_array(raw: bytes, start: int, item: Decoder) -> tuple[object, ...]:
     return whole
 
 
-def _item_at(raw: bytes, position: int, item: Decoder) -> tuple[object, int]:
+def _item_at(
+    raw: bytes, position: int, item: Decoder, bare: re.Pattern[bytes]
+) -> tuple[object, int]:
     """The element at `position`, quoted or bare, and the offset behind it."""
     if raw[position] != 34:
-        bare = _BARE.match(raw, position)
-        if bare is None:
+        match = bare.match(raw, position)
+        if match is None:
             raise _bad(position)
-        return _bare_item(bare[0], item), bare.end()
+        return _bare_item(match[0], item), match.end()
     position += 1
     parts: list[bytes] = []
     while True:

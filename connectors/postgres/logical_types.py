@@ -21,19 +21,25 @@ from cdc.schema import (
     Enum,
     Float32,
     Float64,
+    Geometry,
     Int16,
     Int32,
     Int64,
     Interval,
     Json,
     LogicalType,
+    Map,
+    Point,
+    SparseVector,
     String,
     Time,
     Timestamp,
     TimestampTz,
     TimeTz,
     Uuid,
+    Vector,
 )  # fmt: skip
+from connectors.postgres.decoders import delimiter_of
 from connectors.postgres.xids import made_by
 
 _Make = Callable[[int], LogicalType]
@@ -65,7 +71,7 @@ def _numeric(modifier: int) -> LogicalType:
 
 
 # oid of the type, oid of its array type, how its modifier decides.
-_BUILT_IN: Final[Sequence[tuple[int, int, _Make]]] = (
+_MAPPED: Final[Sequence[tuple[int, int, _Make]]] = (
     (16, 1000, _plain(Boolean())),
     (17, 1001, _plain(Bytes())),
     (18, 1002, _plain(String("char"))),
@@ -74,6 +80,7 @@ _BUILT_IN: Final[Sequence[tuple[int, int, _Make]]] = (
     (21, 1005, _plain(Int16())),
     (23, 1007, _plain(Int32())),
     (25, 1009, _plain(String("text"))),
+    (600, 1017, _plain(Point())),
     (26, 1028, _plain(Int64())),
     (114, 199, _plain(Json())),
     (142, 143, _plain(String("xml"))),
@@ -105,13 +112,70 @@ _BUILT_IN: Final[Sequence[tuple[int, int, _Make]]] = (
     (3912, 3913, _plain(String("daterange"))),
     (3926, 3927, _plain(String("int8range"))),
 )
+# Types whose value is the server's text: oid, oid of the array type (0: it has none), name.
+_TEXTS: Final[Sequence[tuple[int, int, str]]] = (
+    (22, 1006, "int2vector"),
+    (24, 1008, "regproc"),
+    (27, 1010, "tid"),
+    (28, 1011, "xid"),
+    (29, 1012, "cid"),
+    (30, 1013, "oidvector"),
+    (194, 0, "pg_node_tree"),
+    (601, 1018, "lseg"),
+    (602, 1019, "path"),
+    (603, 1020, "box"),
+    (604, 1027, "polygon"),
+    (628, 629, "line"),
+    (718, 719, "circle"),
+    (1033, 1034, "aclitem"),
+    (1790, 2201, "refcursor"),
+    (2202, 2207, "regprocedure"),
+    (2203, 2208, "regoper"),
+    (2204, 2209, "regoperator"),
+    (2205, 2210, "regclass"),
+    (2206, 2211, "regtype"),
+    (2970, 2949, "txid_snapshot"),
+    (3220, 3221, "pg_lsn"),
+    (3361, 0, "pg_ndistinct"),
+    (3402, 0, "pg_dependencies"),
+    (3615, 3645, "tsquery"),
+    (3642, 3644, "gtsvector"),
+    (3734, 3735, "regconfig"),
+    (3769, 3770, "regdictionary"),
+    (4072, 4073, "jsonpath"),
+    (4089, 4090, "regnamespace"),
+    (4096, 4097, "regrole"),
+    (4191, 4192, "regcollation"),
+    (4451, 6150, "int4multirange"),
+    (4532, 6151, "nummultirange"),
+    (4533, 6152, "tsmultirange"),
+    (4534, 6153, "tstzmultirange"),
+    (4535, 6155, "datemultirange"),
+    (4536, 6157, "int8multirange"),
+    (4600, 0, "pg_brin_bloom_summary"),
+    (4601, 0, "pg_brin_minmax_multi_summary"),
+    (5017, 0, "pg_mcv_list"),
+    (5038, 5039, "pg_snapshot"),
+    (5069, 271, "xid8"),
+)
+_BUILT_IN: Final = (
+    *_MAPPED,
+    *((oid, array, _plain(String(name))) for oid, array, name in _TEXTS),
+)
 _SCALARS: Final[Mapping[int, _Make]] = {oid: make for oid, _, make in _BUILT_IN}
-_ARRAYS: Final[Mapping[int, _Make]] = {array: make for _, array, make in _BUILT_IN}
+_ARRAYS: Final[Mapping[int, _Make]] = {array: make for _, array, make in _BUILT_IN if array}
 BUILT_IN_OIDS: Final = frozenset(_SCALARS) | frozenset(_ARRAYS)
 
-# Types of contrib extensions whose text is their value; their oids differ by database.
-_EXTENSION_STRINGS: Final = frozenset({("citext", "citext"), ("ltree", "ltree")})
-
+# Types of extensions that have a logical type of their own, by extension and name; their oids
+# differ by database. All other types of extensions are text.
+_EXTENSIONS: Final[Mapping[tuple[str, str], LogicalType]] = {
+    ("hstore", "hstore"): Map(),
+    ("postgis", "geometry"): Geometry(),
+    ("postgis", "geography"): Geometry(geodetic=True),
+    ("vector", "vector"): Vector(),
+    ("vector", "halfvec"): Vector(half=True),
+    ("vector", "sparsevec"): SparseVector(),
+}
 # Lookups are bounded because a damaged store of facts could name a type as its own base.
 _DEPTH_MAX: Final = 32
 
@@ -121,19 +185,23 @@ class TypeFacts:
     """What the catalog says about one type that is not built in.
 
     `base` is a domain's base type or an array's element type, else 0; `modifier` belongs to a
-    domain's base. `made` is the 64-bit id of the transaction that last changed what is said here
-    besides labels, `labels_made` that of each label; 0: long ago.
+    domain's base. A `string` is the server's text; an `extension` is a type of `extension` that
+    has a logical type of its own. `delimiter` separates an array's elements. `made` is the 64-bit
+    id of the transaction that last changed what is said here besides labels, `labels_made` that of
+    each label; 0: long ago.
     """
 
     oid: int
     name: str
-    kind: Literal["enum", "domain", "array", "string", "unsupported"]
+    kind: Literal["enum", "domain", "array", "string", "extension", "unsupported"]
     base: int = 0
     modifier: int = -1
     not_null: bool = False
     labels: tuple[str, ...] = ()
     made: int = 0
     labels_made: tuple[int, ...] = ()
+    extension: str = ""
+    delimiter: str = ","
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +226,14 @@ class Types:
         if facts.kind == "enum":
             found = Enum(facts.labels)
         elif facts.kind == "string":
-            found = String(facts.name.rpartition(".")[2])
+            found = String(_short(facts.name))
+        elif facts.kind == "extension":
+            found = _EXTENSIONS.get((facts.extension, _short(facts.name)))
         elif facts.kind == "domain":
             found = self._resolve(facts.base, facts.modifier, depth - 1)
         elif facts.kind == "array":
             item = self._resolve(facts.base, modifier, depth - 1)
-            found = None if item is None else Array(item)
+            found = None if item is None else _array_of(item, facts)
         return found
 
     def base(self, oid: int, modifier: int) -> tuple[int, int]:
@@ -189,6 +259,21 @@ class Types:
     def content(self) -> list[dict[str, object]]:
         """The facts as JSON content."""
         return [asdict(facts) for facts in self.facts.values()]
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _array_of(item: LogicalType, facts: TypeFacts) -> LogicalType:
+    """An array, or its text where the elements are not told apart.
+
+    That is so where a domain makes them arrays themselves, and where they have a delimiter of
+    their own.
+    """
+    if isinstance(item, Array) or facts.delimiter != delimiter_of(item):
+        return String(_short(facts.name))
+    return Array(item)
 
 
 def types_of(content: Iterable[Mapping[str, object]]) -> Types:
@@ -230,7 +315,7 @@ SELECT t.oid::pg_catalog.int8,
         JOIN pg_catalog.pg_extension x ON x.oid = d.refobjid
         WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objid = t.oid
           AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'),
-       t.typname::pg_catalog.text,
+       t.typname::pg_catalog.text, COALESCE(element.typdelim, t.typdelim)::pg_catalog.text,
        t.xmin::pg_catalog.text::pg_catalog.int8,
        ARRAY(SELECT e.xmin::pg_catalog.text::pg_catalog.int8 FROM pg_catalog.pg_enum e
              WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder),
@@ -253,12 +338,12 @@ def read_types(connection: psycopg.Connection, oids: Iterable[int]) -> Types:
 
 
 def _facts_of(row: Sequence[object]) -> TypeFacts:
-    oid, name, letter, base, modifier, not_null, element, labels, extension, short, *times = row
+    oid, name, letter, base, modifier, not_null, element, labels, extension, short, *more = row
     assert isinstance(oid, int)
     assert isinstance(base, int)
     assert isinstance(modifier, int)
     assert isinstance(labels, list)
-    written, labels_written, next_xid = times
+    delimiter, written, labels_written, next_xid = more
     assert isinstance(written, int)
     assert isinstance(labels_written, list)
     assert isinstance(next_xid, int)
@@ -280,8 +365,12 @@ def _facts_of(row: Sequence[object]) -> TypeFacts:
             bool(not_null),
             made=made_by(written, next_xid),
         )
+    if letter == "p":
+        # A pseudo-type: no column has one, and no value.
+        return TypeFacts(oid, str(name), "unsupported")
     if isinstance(element, int):
-        return TypeFacts(oid, str(name), "array", element)
-    if (extension, short) in _EXTENSION_STRINGS:
-        return TypeFacts(oid, str(name), "string")
-    return TypeFacts(oid, str(name), "unsupported")
+        return TypeFacts(oid, str(name), "array", element, delimiter=str(delimiter))
+    if (extension, short) in _EXTENSIONS:
+        return TypeFacts(oid, str(name), "extension", extension=str(extension))
+    # Composite types, ranges, and what extensions and users have made: the server's text.
+    return TypeFacts(oid, str(name), "string")

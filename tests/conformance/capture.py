@@ -15,7 +15,7 @@ from cdc.serializers.envelope import SourceIdentity
 from cdc.serializers.options import Options
 from cdc.transforms.columns import Columns
 from connectors.postgres import Config, create
-from tests.conformance.goldens import Golden, script, side_of
+from tests.conformance.goldens import Golden, changes_script, setup_script, side_of
 from tests.conformance.known import NOT_CAPTURED
 from tests.lab.errors import Unavailable
 from tests.lab.postgres_database import PostgresDatabase
@@ -55,7 +55,7 @@ def captured(
     folder: Path,
 ) -> list[Golden]:
     """What Tidewire writes for a scenario, in order; the `cdc` header is left out."""
-    setup = script(f"{scenario}_setup")
+    setup = setup_script(scenario)
     require_extensions(database, setup)
     with database.connect() as connection:
         for statement in statements(setup + "create table zz_done (id int primary key);"):
@@ -110,7 +110,7 @@ def _run(
         if not changed and source.progress().phase == "streaming":
             changed = True
             with database.connect() as connection:
-                changes = script(f"{scenario}_changes") + "insert into zz_done values (1);"
+                changes = changes_script(scenario) + "insert into zz_done values (1);"
                 for statement in statements(changes):
                     connection.execute(statement.encode())
     return [record for record in records if not record.topic.internal]

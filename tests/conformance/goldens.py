@@ -92,6 +92,13 @@ def connector(variant: str) -> dict[str, str]:
     return {str(name): str(value) for name, value in content.items()}
 
 
-def script(name: str) -> str:
-    """The SQL that made the records: `<scenario>_setup` or `<scenario>_changes`."""
-    return (FOLDER / f"{name}.sql").read_text("utf-8")
+def setup_script(scenario: str) -> str:
+    """The SQL that ran before the snapshot; variants of a scenario (`types_full`) share it."""
+    path = FOLDER / f"{scenario}_setup.sql"
+    return path.read_text("utf-8") if path.exists() else setup_script(scenario.rpartition("_")[0])
+
+
+def changes_script(scenario: str) -> str:
+    """The SQL that ran while the stream was followed; some scenarios have none."""
+    path = FOLDER / f"{scenario}_changes.sql"
+    return path.read_text("utf-8") if path.exists() else ""

@@ -12,6 +12,7 @@ _NAMES = {
     "time.precision.mode": "time_precision",
     "binary.handling.mode": "binary",
     "interval.handling.mode": "interval",
+    "hstore.handling.mode": "hstore",
     "tombstones.on.delete": "tombstones",
     "value.converter.replace.null.with.default": "replace_null_with_default",
     "value.converter.schemas.enable": "schemas",
@@ -26,7 +27,13 @@ def options_of(connector: Mapping[str, str]) -> Options:
         for name, ours in _NAMES.items()
         if name in connector
     }
-    defaults = {"schemas": "true", "unrepresentable": "null", "debezium_headers": "true"}
+    unknown = connector.get("include.unknown.datatypes") == "true"
+    defaults = {
+        "schemas": "true",
+        "unrepresentable": "null",
+        "debezium_headers": "true",
+        "unknown_types": "text" if unknown else "omit",
+    }
     return Options.model_validate({**defaults, **chosen, "version": "3.6.1.Final"})
 
 

@@ -11,6 +11,7 @@ from cdc.protocols import Finding, SourceContext
 from cdc.secret import Secret
 from connectors.postgres.config import Config
 from connectors.postgres.doctor import check
+from tests.integration import odd_type
 from tests.lab import PostgresDatabase, PostgresServer
 
 pytestmark = pytest.mark.postgres
@@ -179,10 +180,12 @@ def test_publication_that_narrows_a_table_is_refused(patient: Patient) -> None:
 
 def test_every_problem_is_found_at_once(patient: Patient) -> None:
     patient.database.execute(
+        odd_type.MAKE,
         f"REVOKE USAGE ON SCHEMA shop FROM {patient.role}",
         f"ALTER ROLE {patient.role} NOREPLICATION",
         "DROP PUBLICATION cdc_pipe_source",
-        "CREATE TABLE shop.odd (place point)",
+        "CREATE TABLE shop.odd (place public.odd_place)",
+        odd_type.SPOIL,
     )
 
     problems = patient.problems(tables=("shop.*", "shop.order"), create_slot=False)
@@ -192,11 +195,13 @@ def test_every_problem_is_found_at_once(patient: Patient) -> None:
         "unsupported-type", "replica-identity", "table-not-found",
     } == set(problems)  # fmt: skip
     assert "did you mean shop.orders?" in problems["table-not-found"].message
-    assert "place (point)" in problems["unsupported-type"].message
+    assert "place (public.odd_place)" in problems["unsupported-type"].message
 
 
 def test_excluded_column_may_have_any_type(patient: Patient) -> None:
-    patient.database.execute("ALTER TABLE shop.orders ADD place point")
+    patient.database.execute(
+        odd_type.MAKE, "ALTER TABLE shop.orders ADD place public.odd_place", odd_type.SPOIL
+    )
     assert "unsupported-type" in patient.problems()
 
     patient.context = SourceContext(

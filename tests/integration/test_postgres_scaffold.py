@@ -15,6 +15,7 @@ from connectors.postgres.catalog import captured_tables
 from connectors.postgres.config import Config
 from connectors.postgres.names import made_by
 from connectors.postgres.scaffold import drop, scaffold
+from tests.integration import odd_type
 from tests.lab import PostgresDatabase
 
 pytestmark = pytest.mark.postgres
@@ -33,7 +34,9 @@ def test_proposal_holds_what_can_be_captured_and_says_why_not_the_rest(
         "CREATE TABLE products (id int PRIMARY KEY, name text)",
         'CREATE TABLE "Odd ""name" (id int PRIMARY KEY)',
         "CREATE TABLE keyless (id int)",
-        "CREATE TABLE places (id int PRIMARY KEY, place point)",
+        odd_type.MAKE,
+        "CREATE TABLE places (id int PRIMARY KEY, place odd_place)",
+        odd_type.SPOIL,
         "INSERT INTO products SELECT n, n::text FROM generate_series(1, 1000) n",
         "ANALYZE products",
     )
@@ -49,7 +52,7 @@ def test_proposal_holds_what_can_be_captured_and_says_why_not_the_rest(
     assert "public.products" in next(iter(config["sinks"].values()))["from"]
     assert '# - "public.keyless"' in proposal.config
     assert "no primary key" in proposal.config
-    assert "place (point)" in proposal.config
+    assert "place (public.odd_place)" in proposal.config
     assert "about 1000 rows" in proposal.config
     assert "the role cdc of the SQL beside this file" in proposal.config
 

@@ -229,9 +229,21 @@ def test_schema_text_has_the_properties_in_json_converters_order() -> None:
     )
 
 
-def test_placeholder_of_raw_bytes_is_refused() -> None:
-    with pytest.raises(ValueError, match="raw bytes"):
-        options(unavailable_value_placeholder="hex:00ff")
+@pytest.mark.parametrize("digits", ["", "0", "0g", "00 ff"])
+def test_placeholder_of_raw_bytes_needs_pairs_of_digits(digits: str) -> None:
+    with pytest.raises(ValueError, match="hexadecimal"):
+        options(unavailable_value_placeholder=f"hex:{digits}")
+
+
+def test_placeholder_of_raw_bytes_is_them_in_binary_columns_and_their_characters_in_text() -> None:
+    chosen = options(unavailable_value_placeholder="hex:C3A9FF")
+
+    placeholders = [
+        mapping(kind, chosen).unavailable
+        for kind in (logical.Bytes(), logical.String(), logical.Array(logical.Int32()))
+    ]
+
+    assert placeholders == [b"\xc3\xa9\xff", "\u00e9\ufffd", [195, 169, 255]]
 
 
 def test_decimal_with_fewer_digits_than_its_column_is_scaled_up() -> None:
