@@ -37,6 +37,7 @@ from cdc.schemas.topic import TopicSchemas
 from cdc.serializers.envelope import SourceIdentity
 from cdc.state_dir import private_folder
 from cdc.status import Search
+from cdc.transforms.operations import Operations
 from cdc.version import version
 
 SCHEMA_WAIT_S: Final = 5.0
@@ -239,10 +240,13 @@ class Parts:
         return None if keys is None else keys.chosen()
 
     def transforms(self, source: str) -> list[Transform]:
-        """The transforms of a source, in order."""
-        return [
-            cast("Transform", _made(chosen)) for chosen in self._config.sources[source].transforms
-        ]
+        """The transforms of a source, in order; the one that its own keys ask for is the last."""
+        config = self._config.sources[source]
+        made = [cast("Transform", _made(chosen)) for chosen in config.transforms]
+        keys = config.keys
+        if keys.skipped_operations or keys.skip_unchanged:
+            made.append(Operations(keys.skipped_operations, skip_unchanged=keys.skip_unchanged))
+        return made
 
     def serializer(self, source: str) -> Serializer:
         """A new serializer that encodes what a source gives."""

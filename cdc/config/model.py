@@ -164,6 +164,17 @@ class SourceKeys(Part):
         description="Put the transaction and the place in it into each change, and its begin and "
         "end on the topic `PREFIX.transaction` (`provide.transaction.metadata`).",
     )
+    skipped_operations: tuple[Literal["c", "u", "d", "t"], ...] = Field(
+        (),
+        description="Changes to leave out: inserts `c`, updates `u`, deletes `d`, truncates `t`; "
+        "none by default (Debezium: `t`).",
+        examples=[["t"]],
+    )
+    skip_unchanged: bool = Field(
+        default=False,
+        description="Leave out updates that change no captured column; only replica identity FULL "
+        "tells (`skip.messages.without.change`).",
+    )
     heartbeat: HeartbeatKeys | None = Field(
         None, description="A sign of life at intervals; none when left out."
     )

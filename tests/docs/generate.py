@@ -13,7 +13,15 @@ from typer.testing import CliRunner
 
 from cdc.cli.main import app
 from cdc.config.json_schema import config_schema
-from cdc.config.model import Admin, Logging, LogKeys, Pipeline, SinkKeys, SourceKeys
+from cdc.config.model import (
+    Admin,
+    HeartbeatKeys,
+    Logging,
+    LogKeys,
+    Pipeline,
+    SinkKeys,
+    SourceKeys,
+)
 from cdc.logs.embedded.config import Config as Embedded
 from cdc.logs.kafka.config import Config as Kafka
 from cdc.logs.kafka.config import TopicsConfig
@@ -34,6 +42,7 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "log kafka": Kafka,
     "log kafka topics": TopicsConfig,
     "source": SourceKeys,
+    "source heartbeat": HeartbeatKeys,
     "format json": Options,
     "transform columns": Columns,
     "sink": SinkKeys,
@@ -46,6 +55,7 @@ COMPONENTS = {"format json", "transform columns"}
 
 COMMANDS = ("init", "check", "run", "status", "tail", "topics", "schema", "reset", "drop")
 
+_PARTS = "(TopicsConfig|Admin|Logging|HeartbeatKeys)"
 _BLOCK = re.compile(r"<!-- generated: (?P<name>.*?) -->\n.*?<!-- generated: end -->", re.DOTALL)
 
 
@@ -60,10 +70,8 @@ def options(name: str) -> str:
 def _yaml_words(line: str) -> str:
     """A row of the table in the words of a YAML file."""
     line = line.replace("`from_`", "`from`").replace(" bool ", " true or false ")
-    line = re.sub(
-        r" \| (TopicsConfig|Admin|Logging) \| `.*?` \|", " | mapping, see below | - |", line
-    )
-    line = re.sub(r" \| (TopicsConfig|Admin|Logging) \|", " | mapping, see below |", line)
+    line = re.sub(rf" \| {_PARTS} \| `.*?` \|", " | mapping, see below | - |", line)
+    line = re.sub(rf" \| {_PARTS} \|", " | mapping, see below |", line)
     return re.sub(r"`(True|False)`", lambda found: found[0].lower(), line)
 
 

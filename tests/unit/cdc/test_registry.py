@@ -5,10 +5,11 @@ from pathlib import Path
 import orjson
 import pytest
 
+from cdc.chain import Chain
 from cdc.config import Config, read
 from cdc.errors import ConfigError, SchemaError
-from cdc.event import Stored
-from cdc.protocols import Mutation, Upsert
+from cdc.event import ChangeEvent, Stored
+from cdc.protocols import Heartbeat, Mutation, Upsert
 from cdc.registry import Parts, drop, scaffold, searches, topics_of
 from cdc.schema import Column, Int64, String, TableSchema
 from tests.unit.cdc import supervised
@@ -94,3 +95,36 @@ def test_a_topic_is_decoded_by_the_source_that_has_its_prefix_and_else_as_debezi
     with pytest.raises(SchemaError, match=r"my\.shop\.public\.t"):
         decode(stored("my.shop.public.t", {"id": 7}, {"id": 7}))
     parts.close()
+
+
+def test_operations_are_left_out_behind_the_transforms_of_a_source(tmp_path: Path) -> None:
+    text = (
+        f"name: shop\nsources:\n  shop:\n    type: {supervised.__name__}\n"
+        "    transforms: [{type: columns, tables: [public.t], exclude: [name]}]\n"
+    )
+    plain = read(text, tmp_path / "cdc.yaml")
+    skipping = read(f"{text}    skipped_operations: [t]\n", tmp_path / "cdc.yaml")
+    unchanged = read(f"{text}    skip_unchanged: true\n", tmp_path / "cdc.yaml")
+
+    made = [Parts(config).transforms("shop") for config in (plain, skipping, unchanged)]
+
+    assert [len(transforms) for transforms in made] == [1, 2, 2]
+    truncate = ChangeEvent("t", TABLE, None, None, None)
+    assert Chain(made[1]).apply([truncate]) == []
+    same = ChangeEvent("u", TABLE, (1, "a"), (1, "b"), None)
+    assert Chain(made[2]).apply([same]) == []
+    assert len(Chain(made[1]).apply([same])) == 1
+
+
+def test_source_is_told_of_metadata_and_heartbeat(tmp_path: Path) -> None:
+    text = f"name: shop\nsources:\n  shop: {{type: {supervised.__name__}, "
+    plain = read(text + "}", tmp_path / "cdc.yaml")
+    asked = read(
+        text + "transaction_metadata: true, heartbeat: {interval_s: 2, topic: false}}",
+        tmp_path / "cdc.yaml",
+    )
+
+    contexts = [Parts(config).source_context("shop") for config in (plain, asked)]
+
+    assert [context.transaction_metadata for context in contexts] == [False, True]
+    assert [None, Heartbeat(2.0, topic=False)] == [context.heartbeat for context in contexts]
