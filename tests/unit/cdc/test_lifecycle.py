@@ -106,9 +106,8 @@ def test_progress_is_json() -> None:
     content = json.loads(json.dumps(capture.content()))
 
     assert content["phase"] == "snapshot"
-    assert content["tables"] == [
-        {"table": "public.t", "rows_done": 1, "rows_estimated": 2, "done": False}
-    ]
+    table = {"table": "public.t", "rows_done": 1, "rows_estimated": 2, "done": False}
+    assert content["tables"] == [{**table, "bytes_done": 0, "bytes_estimated": None}]
     assert content["last_error"]["hint"] == Fenced.default_hint
     assert json.loads(json.dumps(deliver.content()))["phase"] == "delivering"
 
