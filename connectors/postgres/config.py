@@ -38,7 +38,9 @@ class Config(BaseModel):
 
     url: Secret = Field(
         description="Address, as libpq takes it: `postgresql://USER@HOST:PORT/DATABASE`. TLS and "
-        "other connection parameters go here too: `?sslmode=verify-full&sslrootcert=...`."
+        "other connection parameters go here too: `?sslmode=verify-full&sslrootcert=...`. Several "
+        "hosts, `HOST1:PORT,HOST2:PORT`, mean the one that is the primary, or what "
+        "`target_session_attrs` says."
     )
     password: Secret | None = Field(
         default=None,
@@ -73,6 +75,11 @@ class Config(BaseModel):
     )
     create_slot: bool = Field(
         default=True, description="Make the slot at the first start when it does not exist."
+    )
+    failover: bool = Field(
+        default=False,
+        description="Make the slot a failover slot (PostgreSQL 17 and later): standbys with "
+        "`sync_replication_slots` keep a copy, from which streaming goes on after a promotion.",
     )
     create_publication: bool = Field(
         default=True,

@@ -17,7 +17,7 @@ _CHECK_INTERVAL_S: Final = 1.0
 # A server that does not answer such a query for so long may have given the lock to somebody else.
 _ANSWER_TIMEOUT_S: Final = 10.0
 _CHECK: Final = (
-    b"SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL"
+    b"SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
     b" ELSE pg_catalog.pg_current_wal_flush_lsn() END"
 )
 
@@ -27,7 +27,7 @@ class Lease:
 
     def __init__(self, dial: Callable[[], psycopg.Connection[tuple[Any, ...]]], key: int) -> None:
         self.server_lsn: Lsn | None = None
-        """How far the server's log was flushed when it answered last."""
+        """How far the server's log was flushed, or replayed, when it answered last."""
         self._dial = dial
         self._key = key
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None

@@ -1,7 +1,7 @@
 """What happens before the first row: decide where to go on, and make what is missing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -13,6 +13,9 @@ from connectors.postgres import catalog
 from connectors.postgres.assemble import StreamPosition
 from connectors.postgres.config import Config
 from connectors.postgres.connection import translated
+from connectors.postgres.failover import ensure_failover, refuse_synchronized
+from connectors.postgres.history import Server, resumed_on
+from connectors.postgres.home import Home
 from connectors.postgres.names import made_by
 from connectors.postgres.publications import ensure_publication, require_published
 from connectors.postgres.replication import ReplicationConnection, System
@@ -30,7 +33,6 @@ from connectors.postgres.slots import (
     read_slot,
     require_ours,
     require_resumable,
-    require_same_history,
 )
 from connectors.postgres.tables import CapturedTable
 
@@ -85,23 +87,28 @@ def captured(
 
 
 def plan_snapshot_only(
-    tables: Sequence[CapturedTable], system: System, names: Names, checkpoint: Checkpoint | None
+    tables: Sequence[CapturedTable],
+    system: System,
+    home: Home,
+    names: Names,
+    checkpoint: Checkpoint | None,
 ) -> Plan:
     """The plan of `snapshot: only`: what is not read yet, without slot or publication."""
-    origin = _origin(system, names)
+    origin = _origin(system, home, names)
     resume = resume_of(checkpoint)
     done = tables_done(checkpoint)
     unread = tuple(table for table in tables if (table.qualified_name, table.oid) not in done)
     if resume is not None and resume.stage == "complete":
         unread = ()
     elif resume is None or resume.stage != "snapshot":
-        resume = Resume("snapshot", origin, StreamPosition(system.flushed))
+        resume = Resume("snapshot", origin, StreamPosition(system.flushed), system.flushed)
     return Plan(origin, resume, tuple(tables), unread, {}, {})
 
 
 def plan_stream(
     connection: Connection,
     replication: ReplicationConnection,
+    home: Home,
     config: Config,
     names: Names,
     checkpoint: Checkpoint | None,
@@ -118,6 +125,8 @@ def plan_stream(
     if slot is not None:
         require_ours(slot, system.database)
         _require_free(slot)
+    refuse_synchronized(slot, home)
+    ensure_failover(replication, home, slot, names.slot, wanted=config.failover)
     resume = resume_of(checkpoint)
     if resume is not None and resume.stage == "complete":
         # A snapshot without a stream: what changed since is unknown.
@@ -125,7 +134,7 @@ def plan_stream(
     parts: dict[str, bytes | None] = {}
     if resume is not None:
         try:
-            _require_resumable(replication, system, slot, names, resume)
+            resume = _resumable(replication, system, home, slot, names, resume)
         except PositionLost:
             if config.snapshot != "when_needed":
                 raise
@@ -146,49 +155,58 @@ def plan_stream(
         tables,
         made_by(names.pipeline, names.source),
         may_change=config.create_publication,
+        standby=home.standby,
     )
     unread = tuple(table for table in tables if (table.qualified_name, table.oid) not in done)
     if config.snapshot == "never":
         parts.update(table_part(table, None) for table in unread)
         unread = ()
-    origin = _origin(system, names)
+    origin = _origin(system, home, names)
     if resume is not None:
-        resume = Resume(resume.stage, origin, resume.position)
+        resume = replace(resume, origin=origin)
     elif slot is not None and slot.confirmed is not None:
-        resume = Resume("snapshot", origin, StreamPosition(slot.confirmed))
+        resume = Resume("snapshot", origin, StreamPosition(slot.confirmed), slot.confirmed)
     return Plan(origin, resume, tuple(tables), unread, parts, facts)
 
 
-def _origin(system: System, names: Names) -> Origin:
+def _origin(system: System, home: Home, names: Names) -> Origin:
     return Origin(
-        system.identifier, system.timeline, system.database, names.slot, names.publication
+        system.identifier,
+        system.timeline,
+        system.database,
+        names.slot,
+        names.publication,
+        home.started_us,
     )
 
 
-def _require_resumable(
+def _resumable(
     replication: ReplicationConnection,
     system: System,
+    home: Home,
     slot: SlotState | None,
     names: Names,
     resume: Resume,
-) -> None:
-    lsn, origin = resume.position.lsn, resume.origin
+) -> Resume:
+    """Where to go on on this server. Raises PositionLost when that cannot be."""
+    origin = resume.origin
     history = None
     if system.identifier == origin.system and system.timeline != origin.timeline:
         history = replication.timeline_history(system.timeline)
-    require_same_history((origin.system, origin.timeline), system, history, lsn)
+    position = resumed_on(Server(system, history, home.started_us, home.standby), resume)
     if system.database != origin.database:
         raise PositionLost(
             f"the stored position belongs to database {origin.database}, not {system.database}",
             hint="Correct `url`, or run `cdc reset SOURCE` to take a new snapshot.",
         )
-    require_resumable(slot, names.slot, lsn)
+    require_resumable(slot, names.slot, position.lsn)
     if resume.position.started is not None and origin.publication != names.publication:
         raise SourceRefused(
             f"a transaction is in the log in part, as publication {origin.publication} has it; "
             f"its rest cannot be read through {names.publication}",
             hint=f"Configure `publication: {origin.publication}` until the source has caught up.",
         )
+    return replace(resume, position=position)
 
 
 def _require_free(slot: SlotState) -> None:

@@ -78,15 +78,18 @@ def ensure_publication(
     comment: str,
     *,
     may_change: bool,
+    standby: bool = False,
 ) -> None:
     """Make the publication, or add what is missing; a given one is only looked at.
+
+    On a standby nothing can be made: its primary must have it.
 
     Raises SourceRefused, with the SQL that mends it, when changes of some table would not come.
     """
     doing = f"looking at publication {name}"
     found = rows_of(connection, doing, _READ, (name,))
     if not found:
-        _create(connection, name, tables, comment, may_change=may_change)
+        _create(connection, name, tables, comment, may_change=may_change, standby=standby)
         return
     _require_whole(connection, name, found[0][0], tables)
     missing = unpublished(connection, name, tables)
@@ -94,9 +97,11 @@ def ensure_publication(
         statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(
             sql.Identifier(name), _names(missing)
         )
-        if not may_change:
+        if not may_change or standby:
+            where = " on the primary" if standby else ""
             raise SourceRefused(
-                f"publication {name} lacks {_listed(missing)}", hint=f"Run: {_text(statement)}"
+                f"publication {name} lacks {_listed(missing)}",
+                hint=f"Run{where}: {_text(statement)}",
             )
         _refuse_unidentified(missing)
         _execute(connection, statement, f"adding tables to publication {name}")
@@ -109,14 +114,19 @@ def _create(
     comment: str,
     *,
     may_change: bool,
+    standby: bool,
 ) -> None:
     statement = sql.SQL(
         "CREATE PUBLICATION {} FOR TABLE {} WITH (publish = 'insert, update, delete, truncate')"
     ).format(sql.Identifier(name), _names(tables))
-    if not may_change:
+    if not may_change or standby:
+        why = "the server is a standby" if standby else "create_publication is false"
+        where = " on the primary" if standby else ""
         raise SourceRefused(
-            f"there is no publication {name}, and create_publication is false",
-            hint=f"Run: {_text(statement)}" if tables else "Create it with the tables to capture.",
+            f"there is no publication {name}, and {why}",
+            hint=f"Run{where}: {_text(statement)}"
+            if tables
+            else "Create it with the tables to capture.",
         )
     if not tables:
         raise SourceRefused(

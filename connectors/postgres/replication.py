@@ -83,14 +83,27 @@ class ReplicationConnection:
             self._run(f"TIMELINE_HISTORY {timeline:d}", f"reading the history of {timeline}"), 1
         )
 
-    def begin_create_slot(self, slot: str) -> None:
+    def alter_slot_failover(self, slot: str) -> None:
+        """ALTER_REPLICATION_SLOT: standbys shall follow this slot. Nobody may be reading it."""
+        doing = f"making replication slot {slot} a failover slot"
+        with translated(doing):
+            self._pgconn.send_query(
+                f"ALTER_REPLICATION_SLOT {_quoted_name(slot)} (FAILOVER true)".encode()
+            )
+            result = self._result(None)
+        assert result is not None
+        _require(result, ExecStatus.COMMAND_OK, doing)
+        self._finish(doing)
+
+    def begin_create_slot(self, slot: str, *, failover: bool = False) -> None:
         """Ask for a slot with an exported snapshot; `slot_created` tells when it is there.
 
         The server first waits for every transaction that is open now, which may take long.
         """
         self._creating = slot
-        # The older form of the command; servers from 10 on take it.
-        command = f"CREATE_REPLICATION_SLOT {_quoted_name(slot)} LOGICAL pgoutput EXPORT_SNAPSHOT"
+        # The older form of the command serves every version; failover came later, with 17.
+        options = "(SNAPSHOT 'export', FAILOVER true)" if failover else "EXPORT_SNAPSHOT"
+        command = f"CREATE_REPLICATION_SLOT {_quoted_name(slot)} LOGICAL pgoutput {options}"
         with translated(f"creating replication slot {slot}"):
             self._pgconn.send_query(command.encode())
 

@@ -8,6 +8,7 @@ from cdc.checkpoint import Checkpoint, decode_part, encode_part
 from cdc.errors import DecodeError
 from connectors.postgres import facts
 from connectors.postgres.assemble import StreamPosition
+from connectors.postgres.lsn import Lsn
 from connectors.postgres.tables import CapturedTable
 
 POSITION: Final = "position"
@@ -21,7 +22,8 @@ Stage = Literal["snapshot", "streaming", "complete"]
 class Origin:
     """Which log the positions are places in, and what they were read through.
 
-    `publication` matters only inside a transaction, whose changes are counted.
+    `publication` matters only inside a transaction, whose changes are counted. `started_us` is when
+    the server was started that they were read from, in microseconds since 1970; 0: not known.
     """
 
     system: str
@@ -29,15 +31,20 @@ class Origin:
     database: str
     slot: str
     publication: str
+    started_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """The resume state of a source, without its tables."""
+    """The resume state of a source, without its tables.
+
+    `rows_lsn`: rows that were read may show what was committed before it; None: not known.
+    """
 
     stage: Stage
     origin: Origin
     position: StreamPosition
+    rows_lsn: Lsn | None = None
 
     def part(self) -> bytes:
         """The stored form: the content of part `position`."""
@@ -50,6 +57,8 @@ class Resume:
                 "database": origin.database,
                 "slot": origin.slot,
                 "publication": origin.publication,
+                "server_started_us": origin.started_us,
+                "rows_lsn": None if self.rows_lsn is None else str(self.rows_lsn),
                 **self.position.content(),
             }
         )
@@ -63,16 +72,20 @@ def resume_of(checkpoint: Checkpoint | None) -> Resume | None:
     content = decode_part(POSITION, stored)
     stage = content.get("stage")
     timeline = content.get("timeline")
+    started_us, rows_lsn = content.get("server_started_us", 0), content.get("rows_lsn")
     names = [content.get(name) for name in ("system", "database", "slot", "publication")]
     if (
         stage not in {"snapshot", "streaming", "complete"}
         or not isinstance(timeline, int)
+        or not isinstance(started_us, int)
+        or not isinstance(rows_lsn, str | None)
         or not all(isinstance(name, str) for name in names)
     ):
         raise DecodeError("the stored position is damaged", kind="checkpoint")
     system, database, slot, publication = (str(name) for name in names)
-    origin = Origin(system, timeline, database, slot, publication)
-    return Resume(stage, origin, StreamPosition.of(content))
+    origin = Origin(system, timeline, database, slot, publication, started_us)
+    seen = None if rows_lsn is None else Lsn.parse(rows_lsn)
+    return Resume(stage, origin, StreamPosition.of(content), seen)
 
 
 def part_name(table: str) -> str:

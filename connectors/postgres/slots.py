@@ -8,7 +8,6 @@ import psycopg
 from cdc.errors import PositionLost, SourceRefused
 from connectors.postgres.connection import rows_of
 from connectors.postgres.lsn import Lsn
-from connectors.postgres.replication import System
 
 # As JSON, because servers differ in which of these columns they have.
 _READ: Final[LiteralString] = """
@@ -21,7 +20,8 @@ class SlotState:
     """A logical or physical slot as pg_replication_slots shows it.
 
     `confirmed` is how far its reader confirmed, None for a physical slot. `lost` says why the
-    server cannot decode from it any more, empty when it can.
+    server cannot decode from it any more, empty when it can. `failover`: standbys follow it;
+    `synced`: it follows (or followed, before a promotion) one on the primary.
     """
 
     name: str
@@ -31,6 +31,8 @@ class SlotState:
     active_pid: int | None
     two_phase: bool
     lost: str
+    failover: bool = False
+    synced: bool = False
 
 
 def read_slot(connection: psycopg.Connection[tuple[Any, ...]], name: str) -> SlotState | None:
@@ -55,6 +57,8 @@ def slot_of(row: dict[str, Any]) -> SlotState:
         active_pid=row["active_pid"],
         two_phase=bool(row.get("two_phase")),
         lost=lost,
+        failover=bool(row.get("failover")),
+        synced=bool(row.get("synced")),
     )
 
 
@@ -92,44 +96,3 @@ def require_resumable(slot: SlotState | None, name: str, lsn: Lsn) -> None:
             f"replication slot {name} begins at {slot.confirmed}, behind the stored position "
             f"{lsn}: it was made again, or something else read from it"
         )
-
-
-def require_same_history(
-    stored: tuple[str, int], system: System, history: str | None, lsn: Lsn
-) -> None:
-    """Raise PositionLost when the server's log is not the one that `lsn` is a place in.
-
-    `stored` is the system identifier and timeline that `lsn` was read on. `history` is the history
-    file of the present timeline, None for timeline 1.
-    Source: PostgreSQL src/backend/access/transam/timeline.c, writeTimeLineHistory.
-    """
-    identifier, timeline = stored
-    if system.identifier != identifier:
-        raise PositionLost(
-            f"the server is another one (system identifier {system.identifier}) than the stored "
-            f"position {lsn} belongs to ({identifier})",
-            hint="Correct `url`, or run `cdc reset SOURCE` to forget the checkpoint and take a new "
-            "snapshot.",
-        )
-    if system.timeline != timeline:
-        left = _left_at(history or "", timeline)
-        if left is None or left < lsn:
-            raise PositionLost(
-                f"the server's timeline {system.timeline} left timeline {timeline} "
-                f"{'elsewhere' if left is None else f'at {left}'}, before the stored position "
-                f"{lsn}: changes that are in the log no longer exist in the database"
-            )
-    if system.flushed < lsn:
-        raise PositionLost(
-            f"the stored position {lsn} is ahead of the server, whose log ends at "
-            f"{system.flushed}: it was restored from a backup, or lost its last writes"
-        )
-
-
-def _left_at(history: str, timeline: int) -> Lsn | None:
-    """Where a descendant left `timeline`, None when it does not descend from it."""
-    for line in history.splitlines():
-        words = line.split()
-        if len(words) >= 2 and words[0] == str(timeline):
-            return Lsn.parse(words[1])
-    return None

@@ -13,6 +13,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -25,6 +26,8 @@ from connectors.postgres.assemble import StreamPosition
 from connectors.postgres.config import Config
 from connectors.postgres.connection import Dialer, rows_of
 from connectors.postgres.facts import Facts
+from connectors.postgres.failover import VERSION_MIN as FAILOVER_VERSION_MIN
+from connectors.postgres.failover import StandbyWatch
 from connectors.postgres.lease import Lease
 from connectors.postgres.lsn import Lsn, end_of_record_before
 from connectors.postgres.marks import Marks
@@ -39,6 +42,7 @@ from connectors.postgres.preparation import (
 from connectors.postgres.replication import ReplicationConnection
 from connectors.postgres.resume import POSITION, Resume
 from connectors.postgres.snapshot import Snapshot, horizon
+from connectors.postgres.standby import TimelineWatch
 from connectors.postgres.streaming import Streaming
 from connectors.postgres.structures import Structures
 from connectors.postgres.watches import PublicationWatch, Watches
@@ -48,12 +52,17 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 _HORIZON_INTERVAL_S: Final = 0.2
 # A commit that did not wait for its flush is flushed within three rounds of the WAL writer.
 # Source: PostgreSQL manual, Asynchronous Commit.
+# A standby has no end of its own to write at; what it has replayed is what it can show.
 _WHERE: Final[LiteralString] = """
-SELECT pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text,
+SELECT (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+             ELSE pg_catalog.pg_current_wal_insert_lsn() END)::pg_catalog.text,
        pg_catalog.current_setting('wal_block_size')::pg_catalog.int8,
        3 * extract(epoch FROM pg_catalog.current_setting('wal_writer_delay')::pg_catalog.interval)
 """
-_FLUSHED: Final[LiteralString] = "SELECT pg_catalog.pg_current_wal_flush_lsn()::pg_catalog.text"
+_FLUSHED: Final[LiteralString] = """
+SELECT (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+             ELSE pg_catalog.pg_current_wal_flush_lsn() END)::pg_catalog.text
+"""
 _SETTLE_MARGIN_S: Final = 0.05
 
 
@@ -107,12 +116,14 @@ class PostgresSource:
         if self._config.snapshot == "only":
             tables, _ = captured(self._connection(), self._config, self._context.excluded_columns)
             system = self._replication.identify()
-            plan = plan_snapshot_only(tables, system, self._names, checkpoint)
+            home = self._dialer.home
+            plan = plan_snapshot_only(tables, system, home, self._names, checkpoint)
             self._end_replication()
         else:
             plan = plan_stream(
                 self._connection(),
                 self._replication,
+                self._dialer.home,
                 self._config,
                 self._names,
                 checkpoint,
@@ -122,7 +133,7 @@ class PostgresSource:
         self._unsaved = dict(plan.parts)
         self._know(plan, checkpoint)
         if plan.resume is None:
-            self._replication.begin_create_slot(self._names.slot)
+            self._replication.begin_create_slot(self._names.slot, failover=self._config.failover)
             self._step = self._await_slot
         elif plan.unread:
             self._resume = plan.resume
@@ -193,7 +204,8 @@ class PostgresSource:
         created = self._replication.slot_created(timeout_s)
         if created is None:
             return None
-        self._resume = Resume("snapshot", plan.origin, StreamPosition(created.start))
+        begin = StreamPosition(created.start)
+        self._resume = Resume("snapshot", plan.origin, begin, created.start)
         if plan.unread:
             self._open_view(created.snapshot)
             self._end_replication()
@@ -229,6 +241,9 @@ class PostgresSource:
             self._context.excluded_columns,
         )
         self._snapshot.open_view(exported)
+        if exported is None:
+            seen = rows_of(self._connection(), "asking where the log ends", _WHERE)[0][0]
+            self._resume = resume = replace(resume, rows_lsn=Lsn.parse(seen))
         self._unsaved[POSITION] = resume.part()
         self._step = self._read_rows
 
@@ -249,7 +264,7 @@ class PostgresSource:
     def _end_snapshot(self, resume: Resume) -> None:
         """Go on to the stream, or to rest; the next batch says so to the checkpoint."""
         only = self._config.snapshot == "only"
-        self._resume = Resume("complete" if only else "streaming", resume.origin, resume.position)
+        self._resume = replace(resume, stage="complete" if only else "streaming")
         self._unsaved[POSITION] = self._resume.part()
         self._step = self._rest if only else self._begin_to_follow
 
@@ -276,6 +291,10 @@ class PostgresSource:
         self._watches.add(
             PublicationWatch(self._names.publication, lambda: self._require_plan().tables)
         )
+        if self._dialer.home.version >= FAILOVER_VERSION_MIN:
+            self._watches.add(StandbyWatch(self._names.slot))
+        if self._dialer.home.standby:
+            self._watches.add(TimelineWatch(self._streaming))
         self._step = self._streaming.poll
         return self._streaming.poll(timeout_s)
 

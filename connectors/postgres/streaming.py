@@ -6,7 +6,7 @@ from typing import Final
 
 from cdc.checkpoint import Checkpoint, Position
 from cdc.event import Batch, ChangeEvent
-from connectors.postgres.assemble import Assembler, size_of
+from connectors.postgres.assemble import Assembler, StreamPosition, size_of
 from connectors.postgres.facts import Facts
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.marks import Marks
@@ -78,6 +78,20 @@ class Streaming:
         """The server may forget up to `lsn`; it is told with the next status update."""
         self._replication.confirm(lsn, lsn, at_once=self._urgent)
         self._urgent = False
+
+    @property
+    def timeline(self) -> int:
+        """The timeline that is stored with the position."""
+        return self._resume.origin.timeline
+
+    @timeline.setter
+    def timeline(self, timeline: int) -> None:
+        """The server went over to `timeline` while we read: what was read is in its history."""
+        origin = replace(self._resume.origin, timeline=timeline)
+        self._resume = replace(self._resume, origin=origin)
+        # Stored although nothing moved.
+        self._told_s = 0.0
+        self._told = StreamPosition(Lsn(0))
 
     def keepalive(self) -> None:
         """Tell the server that we live, when it is time."""

@@ -4,11 +4,9 @@ import pytest
 
 from cdc.errors import PositionLost, SourceRefused
 from connectors.postgres.lsn import Lsn
-from connectors.postgres.replication import System
 from connectors.postgres.slots import (
     require_ours,
     require_resumable,
-    require_same_history,
     slot_of,
 )
 
@@ -26,10 +24,6 @@ ROW: dict[str, object] = {
     "wal_status": "reserved",
     "two_phase": False,
 }
-SYSTEM = System("7711", 1, Lsn.parse("0/2000000"), "shop")
-HISTORY = (
-    "1\t0/1600000\tno recovery target specified\n\n2\t0/1800000\tno recovery target specified\n"
-)
 
 
 def test_slot_that_confirmed_no_more_than_the_checkpoint_is_resumable() -> None:
@@ -73,42 +67,3 @@ def test_missing_slot_is_a_lost_position() -> None:
 def test_slot_of_another_kind_is_refused(change: dict[str, object], reason: str) -> None:
     with pytest.raises(SourceRefused, match=reason):
         require_ours(slot_of(ROW | change), "shop")
-
-
-def test_same_server_further_on_is_accepted() -> None:
-    require_same_history(("7711", 1), SYSTEM, None, SYSTEM.flushed)
-
-
-def test_promoted_server_is_accepted_when_it_left_behind_our_position() -> None:
-    promoted = System("7711", 3, Lsn.parse("0/2000000"), "shop")
-
-    require_same_history(("7711", 1), promoted, HISTORY, Lsn.parse("0/1600000"))
-    require_same_history(("7711", 2), promoted, HISTORY, Lsn.parse("0/1700000"))
-
-
-@pytest.mark.parametrize(
-    ("stored", "system", "history", "lsn", "reason"),
-    [
-        (("1", 1), SYSTEM, None, "0/1", "another one .system identifier 7711."),
-        (("7711", 1), SYSTEM, None, "0/2000001", "ahead of the server"),
-        (
-            ("7711", 1),
-            System("7711", 3, Lsn.parse("0/2000000"), "shop"),
-            HISTORY,
-            "0/1600001",
-            "left timeline 1 at 0/1600000, before the stored position 0/1600001",
-        ),
-        (
-            ("7711", 4),
-            System("7711", 3, Lsn.parse("0/2000000"), "shop"),
-            HISTORY,
-            "0/1",
-            "left timeline 4 elsewhere",
-        ),
-    ],
-)
-def test_other_history_is_a_lost_position(
-    stored: tuple[str, int], system: System, history: str | None, lsn: str, reason: str
-) -> None:
-    with pytest.raises(PositionLost, match=reason):
-        require_same_history(stored, system, history, Lsn.parse(lsn))
