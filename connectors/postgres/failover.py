@@ -17,6 +17,9 @@ from connectors.postgres.slots import SlotState
 VERSION_MIN: Final = 170_000
 """The first server that has failover slots."""
 
+STANDBY_VERSION_MIN: Final = 160_000
+"""The first server whose standbys can be read changes from."""
+
 _WAITED_FOR: Final[LiteralString] = """
 SELECT a.wait_event, pg_catalog.current_setting('synchronized_standby_slots', true)
 FROM pg_catalog.pg_replication_slots s
@@ -62,9 +65,17 @@ def ensure_failover(
         replication.alter_slot_failover(slot.name)
 
 
-def refuse_synchronized(slot: SlotState | None, home: Home) -> None:
-    """Raise SourceRefused for the copy of a primary's slot, which cannot be read from a standby."""
-    if slot is not None and slot.synced and home.standby:
+def refuse_unreadable_standby(slot: SlotState | None, home: Home) -> None:
+    """Raise SourceRefused where a standby gives no changes: an old one, a copy of a slot."""
+    if not home.standby:
+        return
+    if home.version < STANDBY_VERSION_MIN:
+        raise SourceRefused(
+            "the server is a standby, and only PostgreSQL 16 and later can read changes from one; "
+            f"it is {home.version // 10_000}",
+            hint="Let `url` name the primary.",
+        )
+    if slot is not None and slot.synced:
         raise SourceRefused(
             f"replication slot {slot.name} of this standby is the copy of the primary's",
             hint="Let `url` name the primary (target_session_attrs=read-write), or configure "

@@ -13,7 +13,7 @@ from connectors.postgres import catalog
 from connectors.postgres.assemble import StreamPosition
 from connectors.postgres.config import Config
 from connectors.postgres.connection import translated
-from connectors.postgres.failover import ensure_failover, refuse_synchronized
+from connectors.postgres.failover import ensure_failover, refuse_unreadable_standby
 from connectors.postgres.history import Server, resumed_on
 from connectors.postgres.home import Home
 from connectors.postgres.names import made_by
@@ -125,7 +125,7 @@ def plan_stream(
     if slot is not None:
         require_ours(slot, system.database)
         _require_free(slot)
-    refuse_synchronized(slot, home)
+    refuse_unreadable_standby(slot, home)
     ensure_failover(replication, home, slot, names.slot, wanted=config.failover)
     resume = resume_of(checkpoint)
     if resume is not None and resume.stage == "complete":

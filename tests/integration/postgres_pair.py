@@ -88,7 +88,7 @@ def wait_for(server: PostgresServer, condition: str, meanwhile: Callable[[], obj
 
 def wait_replayed(primary: PostgresServer, standby: PostgresServer) -> None:
     """Until the standby shows what the primary has committed."""
-    end = one(primary, "SELECT pg_current_wal_insert_lsn()")
+    end = one(primary, "SELECT pg_current_wal_lsn()")
     wait_for(standby, f"pg_last_wal_replay_lsn() >= '{end}'", lambda: None)
 
 

@@ -1,0 +1,178 @@
+"""A standby as the source, on real servers: what can be made there, what is seen, its promotion."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdc.errors import SourceRefused
+from connectors.postgres.resume import resume_of
+from connectors.postgres.standby import TimelineWatch
+from tests.integration.postgres_capture import Capture
+from tests.integration.postgres_pair import (
+    Pair,
+    execute,
+    go_on,
+    ids,
+    ids_in,
+    one,
+    promote,
+    wait_replayed,
+)
+
+pytestmark = pytest.mark.postgres
+
+PUBLISH = "CREATE PUBLICATION cdc_shop FOR TABLE t"
+NUDGE = "SELECT pg_log_standby_snapshot()"
+
+
+def rows(first: int, last: int) -> str:
+    return f"INSERT INTO t SELECT i, 'v' FROM generate_series({first}, {last}) i"
+
+
+def start(capture: Capture, pair: Pair) -> None:
+    """Start, with somebody on the primary who lets the standby make the slot."""
+    done = threading.Event()
+
+    def nudge() -> None:
+        while not done.wait(0.2):
+            execute(pair.servers[0], NUDGE)
+
+    helper = threading.Thread(target=nudge)
+    helper.start()
+    try:
+        capture.start()
+        capture.until_streaming()
+    finally:
+        done.set()
+        helper.join()
+
+
+@pytest.mark.parametrize(
+    "version",
+    [
+        "17",
+        pytest.param("16", marks=pytest.mark.longer),
+        pytest.param("18", marks=pytest.mark.longer),
+    ],
+)
+def test_standby_gives_snapshot_and_stream_and_goes_on_when_it_is_promoted(
+    version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TimelineWatch, "interval_s", 0.2)
+    with Pair(version) as pair:
+        primary, standby = pair.servers
+        execute(primary, rows(1, 50), PUBLISH)
+        wait_replayed(primary, standby)
+        capture = Capture(pair.url(target_session_attrs="standby"), tmp_path)
+
+        start(capture, pair)
+        execute(primary, rows(51, 100))
+        wait_replayed(primary, standby)
+        capture.until_current()
+        assert list(range(1, 101)) == ids(capture)
+        assert capture.source.progress().lag_bytes is not None
+
+        execute(primary, rows(101, 150))
+        wait_replayed(primary, standby)
+        primary.stop()
+        promote(standby)
+        execute(standby, rows(151, 200))
+        go_on(capture, lambda: 200 in ids(capture) and stored_timeline(capture) == 2)
+        execute(standby, rows(201, 210))
+        capture.config = Capture(standby.url(), tmp_path).config
+        capture.restart()
+        go_on(capture, lambda: 210 in ids(capture))
+
+        assert ids_in(standby) == ids(capture)
+        capture.close()
+
+
+def stored_timeline(capture: Capture) -> int:
+    resume = resume_of(capture.checkpoint)
+    assert resume is not None
+    return resume.origin.timeline
+
+
+@pytest.mark.parametrize(
+    ("made", "options", "reason", "fix"),
+    [
+        ("SELECT 1", {}, "there is no publication cdc_shop, and the server is a standby",
+         "Run on the primary: CREATE PUBLICATION"),
+        ("CREATE PUBLICATION cdc_shop FOR TABLE side.other", {}, "lacks public.t",
+         "Run on the primary: ALTER PUBLICATION"),
+        (PUBLISH, {"failover": True}, "cannot be a failover slot", "Let `url` name the primary"),
+    ],
+)  # fmt: skip
+def test_what_only_the_primary_can_do_is_named(
+    standby_pair: Pair, tmp_path: Path, made: str, options: dict[str, Any], reason: str, fix: str
+) -> None:
+    primary, standby = standby_pair.servers
+    execute(primary, "DROP PUBLICATION IF EXISTS cdc_shop", made)
+    wait_replayed(primary, standby)
+    capture = Capture(standby.url(), tmp_path, **options)
+
+    with pytest.raises(SourceRefused) as caught:
+        capture.start()
+    capture.close()
+
+    assert reason in caught.value.message
+    assert fix in caught.value.hint
+
+
+def test_standby_before_16_is_refused(tmp_path: Path) -> None:
+    with Pair("15") as pair:
+        execute(pair.servers[0], PUBLISH)
+        wait_replayed(*pair.servers)
+        capture = Capture(pair.servers[1].url(), tmp_path)
+
+        with pytest.raises(SourceRefused, match="only PostgreSQL 16 and later can read changes"):
+            capture.start()
+        capture.close()
+
+
+def test_promotion_between_two_looks_and_a_crash_does_not_cost_the_position(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stored timeline is the former one, and the position is beyond where it was left."""
+    monkeypatch.setattr(TimelineWatch, "interval_s", 3600.0)
+    with Pair() as pair:
+        primary, standby = pair.servers
+        execute(primary, PUBLISH)
+        wait_replayed(primary, standby)
+        capture = Capture(standby.url(), tmp_path)
+        start(capture, pair)
+        capture.until_current()
+        primary.stop()
+        promote(standby)
+        execute(standby, rows(1, 10))
+        go_on(capture, lambda: 10 in ids(capture))
+        assert stored_timeline(capture) == 1
+
+        capture.restart()
+        execute(standby, rows(11, 20))
+        go_on(capture, lambda: 20 in ids(capture))
+
+        assert list(range(1, 21)) == ids(capture)
+        assert stored_timeline(capture) == 2
+        capture.close()
+
+
+def test_lease_of_a_standby_keeps_a_second_reader_out(standby_pair: Pair, tmp_path: Path) -> None:
+    standby = standby_pair.servers[1]
+    first, second = (Capture(standby.url(), tmp_path) for _ in range(2))
+
+    assert first.source.acquire(1.0)
+    assert not second.source.acquire(0.1)
+
+    first.close()
+    assert second.source.acquire(5.0)
+    second.close()
+    assert one(standby, "SELECT pg_is_in_recovery()")
+
+
+@pytest.fixture(scope="module")
+def standby_pair() -> Any:
+    with Pair() as pair:
+        yield pair
