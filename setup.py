@@ -20,6 +20,7 @@ HOT_MODULES = [
     "cdc.serializers.json_rows",
     "cdc.serializers.json_text",
     "cdc.serializers.json_time",
+    "connectors.postgres.blocks",
     "connectors.postgres.pgoutput",
     "connectors.postgres.values",
     "connectors.postgres.copy_text",

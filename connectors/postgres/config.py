@@ -90,6 +90,32 @@ class Config(BaseModel):
         description="Tables without primary key and replica identity index: `emit` their changes "
         "without a key, or `refuse` to start.",
     )
+    stream_transactions: bool = Field(
+        default=True,
+        description="Let the server send large transactions while they are in progress; they are "
+        "kept here until they are committed. Otherwise the server keeps them on its own disk.",
+    )
+    transaction_memory_bytes: int = Field(
+        default=64 << 20,
+        ge=1 << 16,
+        le=1 << 34,
+        description="Memory for all transactions in progress together; what is more goes to files "
+        "in `state_dir`.",
+    )
+    spill_bytes_max: int | None = Field(
+        default=None,
+        ge=1 << 20,
+        description="Bound of these files together; by default the disk is. When it is reached, "
+        "the source stops with that reason and tries again by itself.",
+    )
+    messages: tuple[str, ...] = Field(
+        default=("*",),
+        description="Prefixes of logical decoding messages to capture; they may hold the wildcards "
+        "`*` and `?`.",
+    )
+    exclude_messages: tuple[str, ...] = Field(
+        default=(), description="Prefixes not to capture although `messages` names them."
+    )
     connect_timeout_s: float = Field(
         default=10.0, ge=2.0, le=600.0, description="How long to wait for a connection."
     )

@@ -7,8 +7,8 @@ writeTimeLineHistory.
 from dataclasses import dataclass, replace
 
 from cdc.errors import PositionLost, TransientError
-from connectors.postgres.assemble import StreamPosition
 from connectors.postgres.lsn import Lsn
+from connectors.postgres.position import StreamPosition
 from connectors.postgres.replication import System
 from connectors.postgres.resume import Resume
 

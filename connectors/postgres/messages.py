@@ -4,13 +4,16 @@ Source: PostgreSQL manual, Streaming Replication Protocol (XLogData) and Logical
 Formats.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from cdc.errors import DecodeError
 
 # Bytes of an XLogData header: type, start, end, clock. The message proper begins behind it.
 HEADER_BYTES: Final = 25
+
+# Microseconds between 1970-01-01 and the server's epoch 2000-01-01.
+EPOCH_US: Final = 946_684_800_000_000
 
 NAMES: Final = {
     0x42: "Begin",
@@ -22,6 +25,11 @@ NAMES: Final = {
     0x55: "Update",
     0x44: "Delete",
     0x54: "Truncate",
+    0x4D: "Message",
+    0x53: "Stream Start",
+    0x45: "Stream Stop",
+    0x63: "Stream Commit",
+    0x41: "Stream Abort",
 }
 
 
@@ -33,11 +41,15 @@ class Keepalive(NamedTuple):
 
 
 class Begin(NamedTuple):
-    """A transaction begins. `commit_lsn` is where its commit record begins."""
+    """A transaction begins. `commit_lsn` is where its commit record begins.
+
+    `lsn` is the place of the message itself: that of the first change that is sent, or before it.
+    """
 
     commit_lsn: int
     commit_time_us: int
     xid: int
+    lsn: int
 
 
 class Commit(NamedTuple):
@@ -85,7 +97,62 @@ class Type(NamedTuple):
     name: str
 
 
-Message = Keepalive | Begin | Commit | Origin | Relation | Type
+class LogicalMessage(NamedTuple):
+    """What somebody wrote into the log with pg_logical_emit_message.
+
+    `lsn` is where its record ends. One that is not `transactional` comes when the server reads it,
+    whatever becomes of the transaction around it.
+    """
+
+    lsn: int
+    transactional: bool
+    prefix: str
+    content: bytes
+
+
+class StreamStart(NamedTuple):
+    """Messages of a transaction in progress follow, up to the next Stream Stop."""
+
+    xid: int
+    first: bool
+
+
+class StreamStop(NamedTuple):
+    """The streamed block ends."""
+
+
+class StreamCommit(NamedTuple):
+    """A streamed transaction was committed; the places are those of Begin and Commit."""
+
+    xid: int
+    commit_lsn: int
+    end_lsn: int
+    commit_time_us: int
+
+
+class StreamAbort(NamedTuple):
+    """A streamed transaction, or its subtransaction `subxid`, was rolled back.
+
+    Both ids are equal when it was the whole transaction.
+    """
+
+    xid: int
+    subxid: int
+
+
+Message = (
+    Keepalive
+    | Begin
+    | Commit
+    | Origin
+    | Relation
+    | Type
+    | LogicalMessage
+    | StreamStart
+    | StreamStop
+    | StreamCommit
+    | StreamAbort
+)
 
 
 def short(data: bytes, kind: int) -> DecodeError:
@@ -148,10 +215,53 @@ def relation(data: bytes) -> Relation:
 
 
 def relations(payloads: Iterable[bytes]) -> Iterator[Relation]:
-    """The Relations among these messages, in order."""
+    """The Relations among these messages, in order; those of transactions in progress are not."""
+    in_block = False
     for data in payloads:
-        if data[HEADER_BYTES : HEADER_BYTES + 1] == b"R" and data[:1] == b"w":
+        if data[:1] != b"w":
+            continue
+        kind = data[HEADER_BYTES : HEADER_BYTES + 1]
+        if kind == b"R" and not in_block:
             yield relation(data)
+        in_block = (in_block or kind == b"S") and kind != b"E"
+
+
+def logical_message(data: bytes) -> LogicalMessage:
+    """The Message in XLogData. Raises DecodeError."""
+    kind = 0x4D
+    if len(data) < HEADER_BYTES + 15:
+        raise short(data, kind)
+    prefix, pos = _text(data, HEADER_BYTES + 10, kind)
+    if len(data) - pos < 4 or len(data) - pos - 4 != _uint(data, pos, 4):
+        raise short(data, kind)
+    transactional = (data[HEADER_BYTES + 1] & 1) != 0
+    return LogicalMessage(_uint(data, HEADER_BYTES + 2, 8), transactional, prefix, data[pos + 4 :])
+
+
+def stream_start(data: bytes) -> StreamStart:
+    """The Stream Start in XLogData. Raises DecodeError."""
+    expect(data, 0x53, 5)
+    return StreamStart(_uint(data, HEADER_BYTES + 1, 4), data[HEADER_BYTES + 5] != 0)
+
+
+def stream_stop(data: bytes) -> StreamStop:
+    """The Stream Stop in XLogData. Raises DecodeError."""
+    expect(data, 0x45, 0)
+    return StreamStop()
+
+
+def stream_commit(data: bytes) -> StreamCommit:
+    """The Stream Commit in XLogData. Raises DecodeError."""
+    expect(data, 0x63, 29)
+    at = HEADER_BYTES + 1
+    xid, commit_lsn, end_lsn = _uint(data, at, 4), _uint(data, at + 5, 8), _uint(data, at + 13, 8)
+    return StreamCommit(xid, commit_lsn, end_lsn, _uint(data, at + 21, 8) + EPOCH_US)
+
+
+def stream_abort(data: bytes) -> StreamAbort:
+    """The Stream Abort in XLogData, as protocols 2 and 3 have it. Raises DecodeError."""
+    expect(data, 0x41, 8)
+    return StreamAbort(_uint(data, HEADER_BYTES + 1, 4), _uint(data, HEADER_BYTES + 5, 4))
 
 
 def _text(data: bytes, pos: int, kind: int) -> tuple[str, int]:
@@ -173,3 +283,16 @@ def expect(data: bytes, kind: int, content_bytes: int) -> None:
 
 def _uint(data: bytes, pos: int, size: int) -> int:
     return int.from_bytes(data[pos : pos + size], "big")
+
+
+PARSERS: Final[dict[int, Callable[[bytes], Message]]] = {
+    0x4F: origin,
+    0x52: relation,
+    0x59: named_type,
+    0x4D: logical_message,
+    0x53: stream_start,
+    0x45: stream_stop,
+    0x63: stream_commit,
+    0x41: stream_abort,
+}
+"""How the messages are read that are not as frequent as transactions, by the byte of their kind."""

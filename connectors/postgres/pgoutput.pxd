@@ -3,6 +3,7 @@ cimport cython
 
 from cdc cimport event as changes
 from cdc.event cimport ChangeEvent, RawRow, RowLayout, Transaction
+from connectors.postgres.blocks cimport Block
 
 cdef int _HEADER
 cdef object _UNCHANGED
@@ -15,6 +16,7 @@ cdef class Table:
 
 cdef class Decoder:
     cdef public dict tables
+    cdef public Block block
     cdef readonly Transaction transaction
     cdef readonly Py_ssize_t index
     cdef readonly long long count

@@ -1,4 +1,4 @@
-"""The messages of a logical replication stream, protocol 1, in text format.
+"""The messages of a logical replication stream, protocols 1 and 2, in text format.
 
 A hot module: plain Python that setup.py compiles (declarations in pgoutput.pxd). Changes of rows
 become events here, without a Python object per message; everything that happens once a transaction
@@ -15,9 +15,12 @@ from cdc import event as changes
 from cdc.errors import DecodeError
 from cdc.event import UNCHANGED, ChangeEvent, RawRow, RowLayout, Transaction
 from cdc.schema import TableSchema
+from connectors.postgres.blocks import Block
 from connectors.postgres.messages import (
+    EPOCH_US,
     HEADER_BYTES,
     NAMES,
+    PARSERS,
     Begin,
     Commit,
     Keepalive,
@@ -27,9 +30,6 @@ from connectors.postgres.messages import (
     RelationColumn,
     Type,
     expect,
-    named_type,
-    origin,
-    relation,
     short,
 )
 
@@ -48,9 +48,6 @@ __all__ = [
 ]
 
 _UNCHANGED: Final = UNCHANGED
-
-# Microseconds between 1970-01-01 and the server's epoch 2000-01-01.
-EPOCH_US: Final = 946_684_800_000_000
 
 _HEADER: Final = HEADER_BYTES
 
@@ -78,12 +75,24 @@ class Decoder:
 
     `tables` says which relations are captured: None for one that is not, no entry for one that the
     server has not described yet. `index` is where `decode` stopped. `count` is how many changes the
-    open transaction had so far, of any table; the first `skip` of them make no events.
+    open transaction had so far, of any table; the first `skip` of them make no events. While
+    `block` is set, messages are put into it as they are, up to the next Stream Stop.
     """
 
-    __slots__ = ("_partial", "_pos", "count", "index", "ordinal", "skip", "tables", "transaction")
+    __slots__ = (
+        "_partial",
+        "_pos",
+        "block",
+        "count",
+        "index",
+        "ordinal",
+        "skip",
+        "tables",
+        "transaction",
+    )
 
     def __init__(self) -> None:
+        self.block: Block | None = None
         self.tables: dict[int, Table | None] = {}
         self.transaction: Transaction | None = None
         self.index = 0
@@ -104,6 +113,18 @@ class Decoder:
         """No transaction is open any more."""
         self.transaction = None
 
+    def place(self, wanted: bool) -> int:  # noqa: FBT001 - by position from one place
+        """Count a change that is no row's; its ordinal, -1 when it shall make no event.
+
+        One that is not `wanted` has no ordinal, like a change of a table that is not captured.
+        """
+        self.count += 1
+        if not wanted:
+            return -1
+        ordinal = self.ordinal
+        self.ordinal = ordinal + 1
+        return -1 if self.count <= self.skip else ordinal
+
     def decode(
         self, payloads: list[bytes], index: int, events: list[ChangeEvent]
     ) -> Message | None:
@@ -118,6 +139,9 @@ class Decoder:
             index += 1
             if len(data) > _HEADER and data[0] == 0x77:
                 kind = data[_HEADER]
+                if self.block is not None and kind != 0x45:
+                    self.block.keep(data)
+                    continue
                 if kind in {0x49, 0x55, 0x44}:
                     self._change(data, kind, events)
                     continue
@@ -321,7 +345,8 @@ def _message(data: bytes) -> Message:
 
 def _begin(data: bytes) -> Begin:
     expect(data, 0x42, 20)
-    return Begin(_uint64(data, 26), _uint64(data, 34) + EPOCH_US, _uint32(data, 42))
+    time_us = _uint64(data, 34) + EPOCH_US
+    return Begin(_uint64(data, 26), time_us, _uint32(data, 42), _uint64(data, 1))
 
 
 def _commit(data: bytes) -> Commit:
@@ -332,7 +357,5 @@ def _commit(data: bytes) -> Commit:
 _PARSERS: Final[dict[int, Callable[[bytes], Message]]] = {
     0x42: _begin,
     0x43: _commit,
-    0x4F: origin,
-    0x52: relation,
-    0x59: named_type,
+    **PARSERS,
 }

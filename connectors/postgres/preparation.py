@@ -10,13 +10,13 @@ from psycopg import sql
 from cdc.checkpoint import Checkpoint
 from cdc.errors import PositionLost, SourceRefused, TransientError
 from connectors.postgres import catalog
-from connectors.postgres.assemble import StreamPosition
 from connectors.postgres.config import Config
 from connectors.postgres.connection import translated
 from connectors.postgres.failover import ensure_failover, refuse_unreadable_standby
 from connectors.postgres.history import Server, resumed_on
 from connectors.postgres.home import Home
 from connectors.postgres.names import made_by
+from connectors.postgres.position import StreamPosition
 from connectors.postgres.publications import ensure_publication, require_published
 from connectors.postgres.replication import ReplicationConnection, System
 from connectors.postgres.resume import (

@@ -26,6 +26,10 @@ from connectors.postgres.refusals import publication_gone, result_error
 LOT_MESSAGES_MAX: Final = 1000
 LOT_BYTES_MAX: Final = 1 << 20
 
+# Protocol 2, with transactions in progress, and messages; what came later is not asked for.
+# Source: PostgreSQL src/include/replication/logicalproto.h.
+_PROTOCOL_2_SERVER: Final = 140_000
+
 _CANCEL_TIMEOUT_S: Final = 2.0
 
 # Standby status update: type, written, flushed, applied, clock, whether to reply.
@@ -123,9 +127,13 @@ class ReplicationConnection:
         self._creating = None
         return CreatedSlot(Lsn.parse(_cell(result, 1)), _cell(result, 2))
 
-    def start(self, slot: str, publication: str, lsn: Lsn) -> None:
+    def start(
+        self, slot: str, publication: str, lsn: Lsn, *, stream_transactions: bool = False
+    ) -> None:
         """START_REPLICATION: everything committed behind `lsn` comes, in commit order.
 
+        `stream_transactions` lets the server send large ones while they are in progress; servers
+        before 14 cannot do that, nor send messages.
         Raises TransientError when somebody else reads the slot, PositionLost when the server does
         not have it any more.
         """
@@ -133,7 +141,7 @@ class ReplicationConnection:
         names = _quoted_text('"' + publication.replace('"', '""') + '"')
         command = (
             f"START_REPLICATION SLOT {_quoted_name(slot)} LOGICAL {lsn} "
-            f"(proto_version '1', publication_names {names})"
+            f"({self._options(stream_transactions)}, publication_names {names})"
         )
         doing = f"reading replication slot {slot} from {lsn}"
         with translated(doing):
@@ -144,6 +152,13 @@ class ReplicationConnection:
         self._stream = CopyStream(self._pgconn, f"reading replication slot {slot}")
         self._written = self._flushed = lsn
         self._tell(reply=False)
+
+    def _options(self, stream_transactions: bool) -> str:  # noqa: FBT001 - from one place
+        if self._connection.info.server_version < _PROTOCOL_2_SERVER:
+            return "proto_version '1'"
+        # Messages are always asked for: they count as changes, whoever wants them.
+        options = "proto_version '2', messages 'true'"
+        return options + ", streaming 'on'" if stream_transactions else options
 
     # --- the stream ---------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from typing import Final, Literal
 from cdc.checkpoint import Checkpoint, decode_part, encode_part
 from cdc.errors import DecodeError
 from connectors.postgres import facts
-from connectors.postgres.assemble import StreamPosition
 from connectors.postgres.lsn import Lsn
+from connectors.postgres.position import StreamPosition
 from connectors.postgres.tables import CapturedTable
 
 POSITION: Final = "position"

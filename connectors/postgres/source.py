@@ -22,16 +22,18 @@ from cdc.checkpoint import Checkpoint, Position
 from cdc.event import Batch
 from cdc.protocols import Finding, SourceCommand, SourceContext, SourceProgress, TableProgress
 from connectors.postgres import doctor
-from connectors.postgres.assemble import StreamPosition
 from connectors.postgres.config import Config
 from connectors.postgres.connection import Dialer, rows_of
+from connectors.postgres.emission import Emission
 from connectors.postgres.facts import Facts
 from connectors.postgres.failover import VERSION_MIN as FAILOVER_VERSION_MIN
 from connectors.postgres.failover import StandbyWatch
+from connectors.postgres.in_progress import TransactionsInProgress
 from connectors.postgres.lease import Lease
 from connectors.postgres.lsn import Lsn, end_of_record_before
 from connectors.postgres.marks import Marks
 from connectors.postgres.names import default_publication, default_slot, lease_key
+from connectors.postgres.position import StreamPosition
 from connectors.postgres.preparation import (
     Names,
     Plan,
@@ -42,6 +44,7 @@ from connectors.postgres.preparation import (
 from connectors.postgres.replication import ReplicationConnection
 from connectors.postgres.resume import POSITION, Resume
 from connectors.postgres.snapshot import Snapshot, horizon
+from connectors.postgres.spill import SpillFolder
 from connectors.postgres.standby import TimelineWatch
 from connectors.postgres.streaming import Streaming
 from connectors.postgres.structures import Structures
@@ -275,7 +278,10 @@ class PostgresSource:
         if self._replication is None:
             self._replication = self._dial_replication()
         self._replication.start(
-            self._names.slot, self._names.publication, self._resume.position.lsn
+            self._names.slot,
+            self._names.publication,
+            self._resume.position.lsn,
+            stream_transactions=self._config.stream_transactions,
         )
         structures = Structures(
             self._connection,
@@ -286,7 +292,21 @@ class PostgresSource:
             self._facts,
         )
         self._streaming = Streaming(
-            self._replication, self._resume, structures, self._facts, self._marks
+            self._replication,
+            self._resume,
+            structures,
+            self._facts,
+            self._marks,
+            TransactionsInProgress(
+                SpillFolder(self._context.state_dir / "in-progress", self._config.spill_bytes_max),
+                self._config.transaction_memory_bytes,
+            ),
+            Emission(
+                self._resume.origin.database,
+                self._config.messages,
+                self._config.exclude_messages,
+                transactions=self._context.transaction_metadata,
+            ),
         )
         self._watches.add(
             PublicationWatch(self._names.publication, lambda: self._require_plan().tables)

@@ -6,10 +6,13 @@ from typing import Final
 
 from cdc.checkpoint import Checkpoint, Position
 from cdc.event import Batch, ChangeEvent
-from connectors.postgres.assemble import Assembler, StreamPosition, size_of
+from connectors.postgres.assemble import Assembler
+from connectors.postgres.emission import Emission
 from connectors.postgres.facts import Facts
+from connectors.postgres.in_progress import Held, TransactionsInProgress
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.marks import Marks
+from connectors.postgres.position import StreamPosition
 from connectors.postgres.replication import ReplicationConnection
 from connectors.postgres.resume import POSITION, Resume
 from connectors.postgres.structures import Structures
@@ -31,10 +34,13 @@ class Streaming:
         structures: Structures,
         facts: Facts,
         marks: Marks,
+        in_progress: TransactionsInProgress,
+        emission: Emission,
     ) -> None:
         self.last_commit_us: int | None = None
         self._replication = replication
-        self._assembler = Assembler(resume.position, structures.resolve)
+        self._in_progress = in_progress
+        self._assembler = Assembler(resume.position, structures.resolve, in_progress, emission)
         self._structures = structures
         self._facts = facts
         self._resume = resume
@@ -56,23 +62,32 @@ class Streaming:
         """
         deadline = time.monotonic() + timeout_s
         while True:
-            now_s = time.monotonic()
-            self._ask_if_waited_for(now_s)
-            wait_s = max(0.0, min(deadline - now_s, self._patience_s(now_s)))
-            payloads = self._replication.read(wait_s)
-            events: list[ChangeEvent] = []
-            if payloads:
-                events = self._assembler.feed(payloads)
-                self._structures.agree(events)
-                self._replication.confirm(self._assembler.lsn, Lsn(0))
-                self._answer()
+            events = self._next(deadline)
             marks = self._marks.reached(self._assembler.lsn)
             now_s = time.monotonic()
             if events or marks or self._is_position_due(now_s):
-                return self._batch(events, size_of(payloads), marks, now_s)
+                return self._batch(events, marks, now_s)
             if now_s >= deadline:
                 return None
             self._replication.keepalive()
+
+    def _next(self, deadline: float) -> list[ChangeEvent]:
+        """Events of what is there already, else of what comes before `deadline`."""
+        now_s = time.monotonic()
+        if self._assembler.behind:
+            events = self._assembler.go_on()
+        else:
+            self._ask_if_waited_for(now_s)
+            payloads = self._replication.read(
+                max(0.0, min(deadline - now_s, self._patience_s(now_s)))
+            )
+            if not payloads:
+                return []
+            events = self._assembler.feed(payloads)
+        self._structures.agree(events)
+        self._replication.confirm(self._assembler.lsn, Lsn(0))
+        self._answer()
+        return events
 
     def ack(self, lsn: Lsn) -> None:
         """The server may forget up to `lsn`; it is told with the next status update."""
@@ -98,17 +113,27 @@ class Streaming:
         self._replication.keepalive()
 
     def close(self) -> None:
-        """End the stream. Repeatable."""
+        """End the stream, and forget the transactions in progress. Repeatable."""
         self._replication.close()
+        self._assembler.close()
 
-    def _batch(
-        self, events: list[ChangeEvent], size_bytes: int, marks: tuple[str, ...], now_s: float
-    ) -> Batch:
+    @property
+    def held(self) -> Held:
+        """What transactions in progress hold."""
+        return self._in_progress.held()
+
+    @property
+    def changes_replayed(self) -> int | None:
+        """How far a transaction is that was in progress; None when there is none."""
+        return self._assembler.changes_replayed
+
+    def _batch(self, events: list[ChangeEvent], marks: tuple[str, ...], now_s: float) -> Batch:
         position = self._assembler.position
         self._told, self._told_s = position, now_s
         if events and events[-1].transaction is not None:
             self.last_commit_us = events[-1].transaction.commit_time_us
         stored = replace(self._resume, position=position).part()
+        size_bytes, self._assembler.size_bytes = self._assembler.size_bytes, 0
         return Batch(
             events,
             Checkpoint({POSITION: stored, **self._facts.take_changes()}),

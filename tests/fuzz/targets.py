@@ -17,10 +17,11 @@ from cdc.serializers.debezium_json import DebeziumJson
 from cdc.serializers.envelope import SourceIdentity
 from cdc.serializers.options import Options
 from connectors.postgres import decoders
-from connectors.postgres.assemble import Assembler, Sight, StreamPosition
+from connectors.postgres.assemble import Sight
 from connectors.postgres.copy_text import RowMaker
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.pgoutput import Relation, Table
+from connectors.postgres.position import StreamPosition
 from tests.unit.connectors.postgres import replies
 
 KINDS: Final[tuple[LogicalType, ...]] = (
@@ -106,8 +107,8 @@ def joined(messages: Iterator[bytes]) -> bytes:
 
 def stream(data: bytes) -> None:
     """A replication stream from its beginning, every relation captured, every value decoded."""
-    assembler = Assembler(StreamPosition(Lsn(0)), _table_of)
-    for event in assembler.feed(list(parts(data))):
+    assembler = replies.assembler(StreamPosition(Lsn(0)), _table_of)
+    for event in replies.fed(assembler, list(parts(data))):
         for row in (event.before, event.after):
             if row is not None:
                 tuple(row)

@@ -4,9 +4,15 @@ import struct
 from functools import cache
 from pathlib import Path
 
-from cdc.event import FORM_TEXT, RowLayout
+from cdc.event import FORM_TEXT, ChangeEvent, RowLayout
 from cdc.schema import Column, String, TableSchema
-from connectors.postgres.pgoutput import EPOCH_US, Relation, Table
+from connectors.postgres.assemble import Assembler, Resolve
+from connectors.postgres.emission import Emission
+from connectors.postgres.in_progress import TransactionsInProgress
+from connectors.postgres.messages import EPOCH_US
+from connectors.postgres.pgoutput import Relation, Table
+from connectors.postgres.position import StreamPosition
+from connectors.postgres.spill import SpillFolder
 
 FOLDER = Path(__file__).parent / "captured"
 VERSIONS = ("15.18", "17.10")
@@ -28,6 +34,27 @@ def table_of(relation: Relation) -> Table:
     width = len(columns)
     layout = RowLayout((bytes.decode,) * width, (FORM_TEXT,) * width)
     return Table(schema, layout, tuple(column.in_identity for column in relation.columns))
+
+
+def assembler(
+    start: StreamPosition,
+    resolve: Resolve = lambda relation, _: table_of(relation),
+    *,
+    folder: Path = Path("no folder"),
+    memory_bytes_max: int = 1 << 30,
+    emission: Emission | None = None,
+) -> Assembler:
+    """One that keeps transactions in progress in memory unless it is told to use less of it."""
+    in_progress = TransactionsInProgress(SpillFolder(folder, None), memory_bytes_max)
+    return Assembler(start, resolve, in_progress, emission or Emission("d"))
+
+
+def fed(following: Assembler, payloads: list[bytes]) -> list[ChangeEvent]:
+    """All events of these messages."""
+    events = following.feed(payloads)
+    while following.behind:
+        events += following.go_on()
+    return events
 
 
 def xlog_data(content: bytes, lsn: int = 0) -> bytes:
@@ -67,3 +94,30 @@ def insert(oid: int, *values: bytes | None, lsn: int = 0) -> bytes:
 
 def truncate(*oids: int) -> bytes:
     return xlog_data(b"T" + struct.pack(f"!IB{len(oids)}I", len(oids), 0, *oids))
+
+
+def streamed(payload: bytes, xid: int) -> bytes:
+    """The same message as a streamed block has it: with the id of its (sub)transaction."""
+    return payload[:26] + struct.pack("!I", xid) + payload[26:]
+
+
+def stream_start(xid: int, *, first: bool = True) -> bytes:
+    return xlog_data(b"S" + struct.pack("!IB", xid, first))
+
+
+def stream_stop() -> bytes:
+    return xlog_data(b"E")
+
+
+def stream_commit(xid: int, commit_lsn: int, end_lsn: int, time_us: int = EPOCH_US) -> bytes:
+    content = struct.pack("!IBQQQ", xid, 0, commit_lsn, end_lsn, time_us - EPOCH_US)
+    return xlog_data(b"c" + content)
+
+
+def stream_abort(xid: int, subxid: int) -> bytes:
+    return xlog_data(b"A" + struct.pack("!II", xid, subxid))
+
+
+def message(prefix: str, content: bytes, lsn: int, *, transactional: bool) -> bytes:
+    head = struct.pack("!BQ", transactional, lsn) + prefix.encode() + b"\0"
+    return xlog_data(b"M" + head + struct.pack("!I", len(content)) + content, lsn)

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from cdc.checkpoint import decode_part, encode_part
 from cdc.errors import DecodeError, PositionLost
 from cdc.event import ChangeEvent
-from connectors.postgres.assemble import Assembler, Sight, Started, StreamPosition
+from connectors.postgres.assemble import Sight
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.pgoutput import Relation, Table
+from connectors.postgres.position import Started, StreamPosition
 from tests.unit.connectors.postgres import replies
 from tests.unit.connectors.postgres.replies import begin, commit, insert, keepalive, truncate
 
@@ -53,12 +54,12 @@ def after(position: StreamPosition, stream: list[bytes]) -> list[bytes]:
 
 def keys(payloads: list[bytes], position: StreamPosition = START) -> list[tuple[object, int]]:
     """Key and ordinal of each event."""
-    assembler = Assembler(position, resolve)
+    assembler = replies.assembler(position, resolve)
     return [(event.after[0], event.ordinal) for event in assembler.feed(payloads) if event.after]
 
 
 def test_events_carry_their_transaction_and_place_in_it() -> None:
-    events = Assembler(START, resolve).feed(STREAM)
+    events = replies.assembler(START, resolve).feed(STREAM)
 
     assert [(event.transaction.id, event.ordinal) for event in events[:4] if event.transaction] == [
         ("7", 0),
@@ -75,14 +76,14 @@ def test_events_carry_their_transaction_and_place_in_it() -> None:
 
 @pytest.mark.parametrize("cut", range(len(STREAM) + 1))
 def test_resume_behind_any_message_repeats_and_loses_nothing(cut: int) -> None:
-    first = Assembler(START, resolve)
+    first = replies.assembler(START, resolve)
     before = first.feed(STREAM[:cut])
     stored = StreamPosition.of(decode_part("p", encode_part(first.position.content())))
 
-    second = Assembler(stored, resolve)
+    second = replies.assembler(stored, resolve)
     behind = second.feed(after(stored, STREAM))
 
-    whole = Assembler(START, resolve).feed(STREAM)
+    whole = replies.assembler(START, resolve).feed(STREAM)
     assert [facts(event) for event in whole] == [facts(event) for event in before + behind]
     assert second.position.lsn == 610
 
@@ -92,12 +93,12 @@ def test_resume_any_number_of_times_repeats_and_loses_nothing(data: st.DataObjec
     position, got = START, []
     for _ in range(data.draw(st.integers(1, 5))):
         sent = after(position, STREAM)
-        assembler = Assembler(position, resolve)
+        assembler = replies.assembler(position, resolve)
         got += assembler.feed(sent[: data.draw(st.integers(0, len(sent)))])
         position = assembler.position
-    got += Assembler(position, resolve).feed(after(position, STREAM))
+    got += replies.assembler(position, resolve).feed(after(position, STREAM))
 
-    assert [facts(event) for event in Assembler(START, resolve).feed(STREAM)] == [
+    assert [facts(event) for event in replies.assembler(START, resolve).feed(STREAM)] == [
         facts(event) for event in got
     ]
 
@@ -116,9 +117,9 @@ def facts(event: ChangeEvent) -> tuple[object, ...]:
 
 
 def test_lots_of_any_size_give_the_same_events() -> None:
-    whole = [facts(event) for event in Assembler(START, resolve).feed(STREAM)]
+    whole = [facts(event) for event in replies.assembler(START, resolve).feed(STREAM)]
 
-    assembler = Assembler(START, resolve)
+    assembler = replies.assembler(START, resolve)
     single = [facts(event) for payload in STREAM for event in assembler.feed([payload])]
 
     assert whole == single
@@ -133,7 +134,7 @@ def test_transaction_that_is_done_is_dropped_even_if_it_is_sent() -> None:
 
 
 def test_open_transaction_is_stored_with_its_identity_and_count() -> None:
-    assembler = Assembler(START, resolve)
+    assembler = replies.assembler(START, resolve)
 
     assembler.feed(transaction(7, 200, 3)[:4])
 
@@ -141,7 +142,7 @@ def test_open_transaction_is_stored_with_its_identity_and_count() -> None:
 
 
 def test_changes_of_tables_that_are_not_captured_count_too() -> None:
-    assembler = Assembler(START, resolve)
+    assembler = replies.assembler(START, resolve)
 
     assembler.feed([begin(200, 7), replies.relation(2, "other"), insert(2, b"x"), truncate(2)])
 
@@ -150,7 +151,7 @@ def test_changes_of_tables_that_are_not_captured_count_too() -> None:
 
 def test_stopping_while_skipping_keeps_the_count() -> None:
     stored = StreamPosition(Lsn(100), None, Started(7, Lsn(200), 3))
-    assembler = Assembler(stored, resolve)
+    assembler = replies.assembler(stored, resolve)
 
     assembler.feed(transaction(7, 200, 5)[:4])
 
@@ -164,18 +165,18 @@ def test_other_transaction_in_place_of_the_started_one_is_a_lost_position(
     stored = StreamPosition(Lsn(100), None, Started(7, Lsn(200), 2))
 
     with pytest.raises(PositionLost, match="part of transaction 7, committed at 0/C8"):
-        Assembler(stored, resolve).feed(sent)
+        replies.assembler(stored, resolve).feed(sent)
 
 
 def test_started_transaction_that_lost_changes_is_a_lost_position() -> None:
     stored = StreamPosition(Lsn(100), None, Started(7, Lsn(200), 4))
 
     with pytest.raises(PositionLost, match=r"4 changes of transaction 7.*only 3"):
-        Assembler(stored, resolve).feed(transaction(7, 200, 3))
+        replies.assembler(stored, resolve).feed(transaction(7, 200, 3))
 
 
 def test_keepalive_moves_the_position_only_between_transactions() -> None:
-    assembler = Assembler(START, resolve)
+    assembler = replies.assembler(START, resolve)
 
     assembler.feed([keepalive(150)])
     between = assembler.position.lsn
@@ -189,7 +190,7 @@ def test_keepalive_moves_the_position_only_between_transactions() -> None:
 
 def test_keepalive_before_the_started_transaction_moves_nothing() -> None:
     stored = StreamPosition(Lsn(100), None, Started(7, Lsn(200), 2))
-    assembler = Assembler(stored, resolve)
+    assembler = replies.assembler(stored, resolve)
 
     assembler.feed([keepalive(200)])
 
@@ -199,7 +200,7 @@ def test_keepalive_before_the_started_transaction_moves_nothing() -> None:
 def test_started_transaction_that_does_not_come_is_a_lost_position() -> None:
     """A server that sends others, or nothing, past its commit will never send it."""
     position = StreamPosition(Lsn(230), Lsn(210), Started(8, Lsn(300), 1))
-    assembler = Assembler(position, resolve)
+    assembler = replies.assembler(position, resolve)
     assert assembler.feed([keepalive(300)]) == []
 
     with pytest.raises(PositionLost, match="transaction 8, committed at 0/12C"):
@@ -209,7 +210,7 @@ def test_started_transaction_that_does_not_come_is_a_lost_position() -> None:
 def test_origin_belongs_to_its_transaction() -> None:
     origin = replies.xlog_data(b"O" + (77).to_bytes(8, "big") + b"upstream\0")
 
-    events = Assembler(START, resolve).feed(
+    events = replies.assembler(START, resolve).feed(
         [begin(200, 7), origin, replies.relation(1), insert(1, b"x"), commit(200, 210)]
     )
 
@@ -239,7 +240,7 @@ def test_origin_of_a_started_transaction_does_not_lose_the_count() -> None:
 )
 def test_messages_out_of_order_are_a_decode_error(payloads: list[bytes]) -> None:
     with pytest.raises(DecodeError):
-        Assembler(START, resolve).feed(payloads)
+        replies.assembler(START, resolve).feed(payloads)
 
 
 @given(

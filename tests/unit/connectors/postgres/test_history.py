@@ -3,9 +3,9 @@
 import pytest
 
 from cdc.errors import CdcError, PositionLost, TransientError
-from connectors.postgres.assemble import Started, StreamPosition
 from connectors.postgres.history import Server, resumed_on
 from connectors.postgres.lsn import Lsn
+from connectors.postgres.position import Started, StreamPosition
 from connectors.postgres.replication import System
 from connectors.postgres.resume import Origin, Resume
 
