@@ -34,7 +34,7 @@ def dimensions(item: Connect) -> Callable[[list[object]], bool]:
 
     A dimension is never empty; of lists it ends in one or in None.
     """
-    if item.items is None and item.keys is None:
+    if item.items is None:
         return lambda _: True
     return lambda part: part[-1] is None or isinstance(part[-1], list)
 

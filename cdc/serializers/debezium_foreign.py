@@ -19,6 +19,7 @@ _DEFAULT = Options()
 _CONNECT = Options(time_precision="connect")
 _ISO = Options(time_precision="isostring", interval="string")
 _MICROS = Options(time_precision="microseconds")
+_MAPS = Options(hstore="map")
 _NANOS = Options(time_precision="nanoseconds")
 
 # Semantic name -> logical type and the options under which it is written so.
@@ -48,6 +49,12 @@ _NAMED: dict[str, tuple[LogicalType, Options]] = {
     "io.debezium.data.Tsvector": (logical.String("tsvector"), _DEFAULT),
     "io.debezium.data.EnumSet": (logical.String("set"), _DEFAULT),
     "io.debezium.data.Uuid": (logical.Uuid(), _DEFAULT),
+    "io.debezium.data.geometry.Point": (logical.Point(), _DEFAULT),
+    "io.debezium.data.geometry.Geometry": (logical.Geometry(), _DEFAULT),
+    "io.debezium.data.geometry.Geography": (logical.Geometry(geodetic=True), _DEFAULT),
+    "io.debezium.data.DoubleVector": (logical.Vector(), _DEFAULT),
+    "io.debezium.data.FloatVector": (logical.Vector(half=True), _DEFAULT),
+    "io.debezium.data.SparseDoubleVector": (logical.SparseVector(), _DEFAULT),
 }
 _BASES: dict[str, LogicalType] = {
     "int8": logical.Int8(),
@@ -234,4 +241,11 @@ def _logical_type(field: Content) -> tuple[LogicalType | None, Options]:
         items = field.get("items")
         kind, options = _logical_type(items) if isinstance(items, dict) else (None, _DEFAULT)
         return (None if kind is None else logical.Array(kind)), options
-    return _BASES.get(base), _DEFAULT
+    return (_map_type(field), _MAPS) if base == "map" else (_BASES.get(base), _DEFAULT)
+
+
+def _map_type(field: Content) -> LogicalType | None:
+    """A map of texts is an hstore; None for other maps."""
+    parts = [field.get(name) for name in ("keys", "values")]
+    texts = all(isinstance(part, dict) and part.get("type") == "string" for part in parts)
+    return logical.Map() if texts else None

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -52,15 +52,11 @@ def items(text: str) -> list[str]:
     return found
 
 
-def differences(
-    debezium: Golden, tidewire: Golden, excluded: Mapping[str, str]
-) -> list[Difference]:
-    """Every difference of two records; columns of Debezium's in `excluded` do not count."""
+def differences(debezium: Golden, tidewire: Golden) -> list[Difference]:
+    """Every difference of two records."""
     found = []
-    pairs = zip_longest(
-        _flat(debezium, excluded), _flat(tidewire, {}), fillvalue=("(nothing)", _ABSENT)
-    )
-    expected, actual = dict(_flat(debezium, excluded)), dict(_flat(tidewire, {}))
+    pairs = zip_longest(_flat(debezium), _flat(tidewire), fillvalue=("(nothing)", _ABSENT))
+    expected, actual = dict(_flat(debezium)), dict(_flat(tidewire))
     for path in {**expected, **actual}:
         left, right = expected.get(path, _ABSENT), actual.get(path, _ABSENT)
         if left != right:
@@ -73,13 +69,13 @@ def differences(
     return found
 
 
-def _flat(record: Golden, excluded: Mapping[str, str]) -> list[tuple[str, str]]:
+def _flat(record: Golden) -> list[tuple[str, str]]:
     """Everything of a record as paths and exact texts, in the order in which it was written."""
     return [
         ("topic", record.topic),
         *((f"header.{name}", _header(name, text)) for name, text in record.headers),
-        *_flat_side("key", record.key, excluded),
-        *_flat_side("", record.value, excluded),
+        *_flat_side("key", record.key),
+        *_flat_side("", record.value),
     ]
 
 
@@ -93,15 +89,13 @@ def _header(name: str, text: str) -> str:
     return side.payload
 
 
-def _flat_side(
-    name: str, side: Side | None, excluded: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
+def _flat_side(name: str, side: Side | None) -> Iterator[tuple[str, str]]:
     prefix = f"{name}." if name else ""
     if side is None:
         yield name or "value", "null"
         return
     if side.schema is not None:
-        yield from _flat_schema(f"{prefix}schema", side.schema, excluded)
+        yield from _flat_schema(f"{prefix}schema", side.schema)
     for field, text in members(side.payload).items():
         if name or field not in {"before", "after", "source"} or text == "null":
             yield prefix + field, _normalised(field, text)
@@ -109,11 +103,11 @@ def _flat_side(
         for column, value in members(text).items():
             if field == "source":
                 yield f"{field}.{column}", _normalised(column, value)
-            elif column not in excluded:
+            else:
                 yield f"{field}.{column}", _of_any_run(column, value)
 
 
-def _flat_schema(path: str, text: str, excluded: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _flat_schema(path: str, text: str) -> Iterator[tuple[str, str]]:
     """A struct's own properties and each of its fields; a column's schema is one text."""
     for name, value in members(text).items():
         if name != "fields":
@@ -122,8 +116,8 @@ def _flat_schema(path: str, text: str, excluded: Mapping[str, str]) -> Iterator[
         for field in items(value):
             field_name = json.loads(members(field)["field"])
             if field_name in {"before", "after", "source"}:
-                yield from _flat_schema(f"{path}.{field_name}", field, excluded)
-            elif field_name not in excluded:
+                yield from _flat_schema(f"{path}.{field_name}", field)
+            else:
                 yield f"{path}.{field_name}", field
 
 

@@ -83,7 +83,7 @@ def unexplained(expected: Sequence[Golden], found: Sequence[Golden]) -> list[Dif
     """The differences of two topics' records that no case explains."""
     left = []
     for debezium, tidewire in zip(expected, found, strict=True):
-        for difference in differences(debezium, tidewire, {}):
+        for difference in differences(debezium, tidewire):
             known = next((each for each in KNOWN if each.fits(difference)), None)
             if known is None:
                 left.append(difference)

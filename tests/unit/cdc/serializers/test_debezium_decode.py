@@ -112,7 +112,7 @@ ROW_FIELDS = [
     field("int64", "at", name="io.debezium.time.Timestamp", version=1),
     field("bytes", "n", name="org.apache.kafka.connect.data.Decimal", parameters={"scale": "2"}),
     field("array", "tags", items={"type": "string", "optional": True}),
-    field("struct", "place", name="io.debezium.data.geometry.Point", fields=[]),
+    field("struct", "place", name="com.example.Odd", fields=[]),
     field("map", "extra"),
 ]
 

@@ -7,7 +7,7 @@ from cdc.errors import DecodeError, SchemaError
 from cdc.schema import LogicalType
 from cdc.serializers.connect import Connect
 from cdc.serializers.decimals import Unrepresentable
-from cdc.serializers.json_values import reader, schema_text, writer
+from cdc.serializers.json_values import header_text, reader, schema_text, writer
 from cdc.serializers.options import Options
 from cdc.serializers.semantic import mapping
 
@@ -283,3 +283,35 @@ def test_nested_arrays_without_inline_schemas_are_read_back() -> None:
     assert how.read is not None
     nested = ((b"\x01", None), (b"",))
     assert how.read(how.write(nested)) == nested
+
+
+@pytest.mark.parametrize("kind", [logical.Decimal(), logical.Decimal(1000, 6000)])
+@pytest.mark.parametrize(
+    "text", ["9" * 131_072, "-" + "1" * 5_000 + "." + "7" * 6_000], ids=["long", "fraction"]
+)
+def test_decimal_of_thousands_of_digits_is_exact(kind: LogicalType, text: str) -> None:
+    how = mapping(kind, Options())
+    assert how.write is not None
+    assert how.read is not None
+
+    again = str(how.read(how.write(text)))
+
+    assert again.rstrip("0").removesuffix(".") == text
+
+
+def test_decimal_in_a_key_header_keeps_every_digit() -> None:
+    how = mapping(logical.Decimal(40, 3), Options())
+    assert how.write is not None
+    digits = "1234567890123456789012345678901234567.891"
+
+    assert header_text(how.schema, how.write(digits)) == digits.encode()
+
+
+def test_timestamp_beyond_64_bits_of_microseconds_has_no_encoding() -> None:
+    # 294276-12-31 23:59:59.999999, the last of Postgres.
+    with pytest.raises(Unrepresentable, match="64 bits"):
+        written(logical.Timestamp(6), 9_224_318_015_999_999_999)
+    assert (
+        written(logical.Timestamp(6), 9_224_318_015_999_999_999, time_precision="isostring")
+        == b'"+294276-12-31T23:59:59.999999Z"'
+    )
