@@ -59,17 +59,16 @@ def open_session(
     pgconn = PGconn.connect_start(make_conninfo("", **parameters).encode())
     with _traced(pgconn) as trace:
         reason = _finish(pgconn, time.monotonic() + timeout_s, timeout_s)
-        if reason is not None:
-            told = _told(trace)
-            refusal = Refusal(
-                # libpq does not know where it would have gone when it did not get so far.
-                str(parameters.get("host") or _text(pgconn, "host")),
-                str(parameters.get("port") or _text(pgconn, "port")),
-                reason,
-                *told,
-            )
-            pgconn.finish()
-            raise Refused(refusal)
+    if reason is not None:
+        refusal = Refusal(
+            # libpq does not know where it would have gone when it did not get so far.
+            str(parameters.get("host") or _text(pgconn, "host")),
+            str(parameters.get("port") or _text(pgconn, "port")),
+            reason,
+            *_told(b"".join(trace)),
+        )
+        pgconn.finish()
+        raise Refused(refusal)
     pgconn.nonblocking = 1
     connection = psycopg.Connection[tuple[Any, ...]](pgconn)
     connection.autocommit = True
@@ -99,28 +98,28 @@ def _finish(pgconn: Session, deadline: float, timeout_s: float) -> str | None:
 
 
 @contextlib.contextmanager
-def _traced(pgconn: Session) -> Iterator[int | None]:
-    """The descriptor of the trace's memory, None where there can be none."""
+def _traced(pgconn: Session) -> Iterator[list[bytes]]:
+    """What goes over the connection meanwhile: filled at the end, empty where nothing traces."""
+    written: list[bytes] = []
     if not hasattr(os, "memfd_create") or pgconn.status == ConnStatus.BAD:
-        yield None
+        yield written
         return
     trace = os.memfd_create("trace")
     try:
-        # libpq closes the descriptor that it is given.
+        # libpq closes the descriptor that it is given, and writes it out when it ends the trace.
         pgconn.trace(os.dup(trace))
         pgconn.set_trace_flags(Trace.SUPPRESS_TIMESTAMPS)
-        yield trace
-        if pgconn.status != ConnStatus.BAD:
+        try:
+            yield written
+        finally:
             pgconn.untrace()
+        written.append(os.pread(trace, _TRACE_BYTES_MAX, 0))
     finally:
         os.close(trace)
 
 
-def _told(trace: int | None) -> tuple[str, str]:
-    """SQLSTATE and function of the error in the trace, both empty when there is none."""
-    if trace is None:
-        return "", ""
-    written = os.pread(trace, _TRACE_BYTES_MAX, 0)
+def _told(written: bytes) -> tuple[str, str]:
+    """SQLSTATE and function of the error in a trace, both empty when there is none."""
     # The last one: before it, libpq may have been refused one kind of encryption.
     start = written.rfind(b"ErrorResponse\t")
     found = _ERROR.match(written, start) if start >= 0 else None

@@ -95,7 +95,7 @@ _BY_TEXT: Final = (
     (
         (
             r"certificate present, but not private key|private key file|certificate file"
-            r"|could not read certificate|could not load private key|valid client certificate"
+            r"|could not read certificate|could not load private key"
         ),
         _CLIENT_KEY,
     ),
@@ -116,6 +116,8 @@ _BY_TEXT: Final = (
         "Correct `url`.",
     ),
 )
+# The same state and function as a missing line of pg_hba.conf, and another remedy.
+_NO_CERTIFICATE: Final = "requires a valid client certificate"
 _PATTERNS: Final = tuple((re.compile(text), hint) for text, hint in _BY_TEXT)
 # States that end by themselves or when somebody frees connections.
 _PASSING_CLASSES: Final = {"53", "57", "58", "XX"}
@@ -155,6 +157,8 @@ def connection_error(refusals: Sequence[Refusal], wanted: str = "any") -> CdcErr
 
 def _lasting_hint(refusal: Refusal) -> str | None:
     """What to do about a refusal that lasts until somebody does it; None for one that may pass."""
+    if _NO_CERTIFICATE in refusal.text:
+        return _CERTIFICATE_LOGIN
     for state, function, hint in _BY_STATE:
         if refusal.state == state and function in {"", refusal.function}:
             return hint

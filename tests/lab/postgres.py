@@ -62,6 +62,7 @@ class PostgresServer:
         folder: RunFolder,
         port: int,
         settings: Mapping[str, str],
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Take over what `start` prepared: programs, a folder with a cluster in `data`, a port."""
         self.port = port
@@ -70,6 +71,7 @@ class PostgresServer:
         self._install = install
         self._folder = folder
         self._settings = dict(settings)
+        self._environment = dict(environment or {})
         self._process = self._launch()
 
     @classmethod
@@ -79,11 +81,13 @@ class PostgresServer:
         settings: Mapping[str, str] | None = None,
         *,
         durable: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> Self:
         """Return a fresh cluster that accepts connections.
 
         `version` is a major version or a full one; `settings` go over the defaults
         (logical WAL, 32 slots).
+        `environment` is added to this process's own.
         Without `durable` nothing is flushed to disk: right for tests that do not crash the machine.
         Raises Unavailable if there is no such PostgreSQL here, LabError if it does not start.
         """
@@ -94,7 +98,10 @@ class PostgresServer:
             install = _reachable_install(install, folder)
             _create_cluster(install, folder)
             return start_on_free_ports(
-                1, lambda ports: cls(install, folder, ports[0], defaults | dict(settings or {}))
+                1,
+                lambda ports: cls(
+                    install, folder, ports[0], defaults | dict(settings or {}), environment
+                ),
             )
         except BaseException:
             folder.close()
@@ -146,6 +153,14 @@ class PostgresServer:
     def log(self) -> str:
         """Return the whole server log."""
         return self._process.log_path.read_text(errors="replace")
+
+    def own_file(self, name: str, source: Path) -> Path:
+        """Copy a file into the data folder, private to the server, such as a certificate's key."""
+        copy = self.data_dir / name
+        copy.write_bytes(source.read_bytes())
+        copy.chmod(0o600)
+        self._folder.account.own(copy)
+        return copy
 
     def stop(self, mode: StopMode = "fast") -> None:
         """Stop the server and keep its data; does nothing if it is not running."""
@@ -204,6 +219,7 @@ class PostgresServer:
             timeout_s=_START_TIMEOUT_S,
             stop_signal=signal.SIGINT,
             orphan_signal=signal.SIGQUIT,
+            environment=self._environment,
             hidden_prefixes=("PG",),
         )
         return ServerProcess(launch, self._folder)
