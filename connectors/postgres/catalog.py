@@ -24,7 +24,13 @@ from connectors.postgres.resolution import (
     layout_of,
     places,
 )
-from connectors.postgres.tables import CapturedTable, captured_tables
+from connectors.postgres.tables import (
+    CapturedTable,
+    captured_tables,
+    chosen_relations,
+    relations_now,
+    tables_of,
+)
 from connectors.postgres.xids import made_by
 
 __all__ = [
@@ -34,8 +40,11 @@ __all__ = [
     "TableFacts",
     "UnsupportedColumn",
     "captured_tables",
+    "chosen_relations",
     "describe",
     "refuse_unsupported",
+    "relations_now",
+    "tables_of",
 ]
 
 

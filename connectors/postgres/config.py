@@ -116,6 +116,18 @@ class Config(BaseModel):
     exclude_messages: tuple[str, ...] = Field(
         default=(), description="Prefixes not to capture although `messages` names them."
     )
+    new_tables_interval_s: float = Field(
+        default=5.0,
+        ge=0.1,
+        le=3600.0,
+        description="How often the catalog is looked at for tables that `tables` newly means.",
+    )
+    new_table_bytes_max: int = Field(
+        default=64 << 20,
+        ge=0,
+        description="Rows of a table that came while the source was running are read at once, "
+        "while the stream waits, if the table is not larger; else at the next start.",
+    )
     connect_timeout_s: float = Field(
         default=10.0, ge=2.0, le=600.0, description="How long to wait for a connection."
     )

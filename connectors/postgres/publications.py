@@ -48,6 +48,12 @@ def unpublished(
     return [table for table in tables if table.oid not in published]
 
 
+def is_of_all_tables(connection: Connection, name: str) -> bool:
+    """Whether the publication has every table from its beginning, by itself."""
+    found = rows_of(connection, f"looking at publication {name}", _READ, (name,))
+    return bool(found) and bool(found[0][0].get("puballtables"))
+
+
 def require_published(connection: Connection, name: str, tables: Sequence[CapturedTable]) -> None:
     """Raise when the server leaves out changes of tables that still exist, which it does not say.
 

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final, LiteralString
+from typing import Any, Final
 
 import psycopg
 
@@ -23,15 +23,12 @@ from cdc.event import Batch
 from cdc.protocols import Finding, SourceCommand, SourceContext, SourceProgress, TableProgress
 from connectors.postgres import doctor
 from connectors.postgres.config import Config
-from connectors.postgres.connection import Dialer, rows_of
-from connectors.postgres.emission import Emission
+from connectors.postgres.connection import Dialer
 from connectors.postgres.facts import Facts
-from connectors.postgres.failover import VERSION_MIN as FAILOVER_VERSION_MIN
-from connectors.postgres.failover import StandbyWatch
-from connectors.postgres.in_progress import TransactionsInProgress
+from connectors.postgres.following import begin_stream, newcomers_of, watch_stream
 from connectors.postgres.lease import Lease
-from connectors.postgres.lsn import Lsn, end_of_record_before
-from connectors.postgres.marks import Marks
+from connectors.postgres.lsn import Lsn
+from connectors.postgres.marks import Marks, mark_now, settle, written_to
 from connectors.postgres.names import default_publication, default_slot, lease_key
 from connectors.postgres.position import StreamPosition
 from connectors.postgres.preparation import (
@@ -44,29 +41,12 @@ from connectors.postgres.preparation import (
 from connectors.postgres.replication import ReplicationConnection
 from connectors.postgres.resume import POSITION, Resume
 from connectors.postgres.snapshot import Snapshot, horizon
-from connectors.postgres.spill import SpillFolder
-from connectors.postgres.standby import TimelineWatch
 from connectors.postgres.streaming import Streaming
-from connectors.postgres.structures import Structures
-from connectors.postgres.watches import PublicationWatch, Watches
+from connectors.postgres.watches import Watches
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _HORIZON_INTERVAL_S: Final = 0.2
-# A commit that did not wait for its flush is flushed within three rounds of the WAL writer.
-# Source: PostgreSQL manual, Asynchronous Commit.
-# A standby has no end of its own to write at; what it has replayed is what it can show.
-_WHERE: Final[LiteralString] = """
-SELECT (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
-             ELSE pg_catalog.pg_current_wal_insert_lsn() END)::pg_catalog.text,
-       pg_catalog.current_setting('wal_block_size')::pg_catalog.int8,
-       3 * extract(epoch FROM pg_catalog.current_setting('wal_writer_delay')::pg_catalog.interval)
-"""
-_FLUSHED: Final[LiteralString] = """
-SELECT (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
-             ELSE pg_catalog.pg_current_wal_flush_lsn() END)::pg_catalog.text
-"""
-_SETTLE_MARGIN_S: Final = 0.05
 
 
 class PostgresSource:
@@ -104,6 +84,7 @@ class PostgresSource:
         self._view_horizon: int | None = None
         self._watches = Watches(self._connection)
         self._facts = Facts(None)
+        self._newcomers = newcomers_of(config, context, self._names, self._facts)
 
     def check(self) -> list[Finding]:
         """Every precondition, failed ones with the SQL that mends them; changes nothing."""
@@ -135,14 +116,20 @@ class PostgresSource:
         self._plan = plan
         self._unsaved = dict(plan.parts)
         self._know(plan, checkpoint)
+        self._newcomers = newcomers_of(self._config, self._context, self._names, self._facts)
+        self._newcomers.begin(plan.tables, ())
         if plan.resume is None:
             self._replication.begin_create_slot(self._names.slot, failover=self._config.failover)
             self._step = self._await_slot
-        elif plan.unread:
+        elif plan.unread and plan.resume.stage == "snapshot":
             self._resume = plan.resume
             self._end_replication()
             self._step = self._await_view
         else:
+            # What came while the source was stopped is read where the stream is by now, not before
+            # the changes of a table that had the name before.
+            self._newcomers.begin(plan.tables, plan.unread)
+            self._plan = replace(plan, unread=())
             self._end_snapshot(plan.resume)
 
     def poll(self, timeout_s: float) -> Batch | None:
@@ -245,8 +232,7 @@ class PostgresSource:
         )
         self._snapshot.open_view(exported)
         if exported is None:
-            seen = rows_of(self._connection(), "asking where the log ends", _WHERE)[0][0]
-            self._resume = resume = replace(resume, rows_lsn=Lsn.parse(seen))
+            self._resume = resume = replace(resume, rows_lsn=written_to(self._connection()))
         self._unsaved[POSITION] = resume.part()
         self._step = self._read_rows
 
@@ -283,40 +269,46 @@ class PostgresSource:
             self._resume.position.lsn,
             stream_transactions=self._config.stream_transactions,
         )
-        structures = Structures(
-            self._connection,
-            self._resume.origin.database,
-            self._config.tables,
-            self._config.exclude_tables,
-            self._context.excluded_columns,
-            self._facts,
-        )
-        self._streaming = Streaming(
+        self._streaming = begin_stream(
+            self._config,
+            self._context,
             self._replication,
             self._resume,
-            structures,
             self._facts,
             self._marks,
-            TransactionsInProgress(
-                SpillFolder(self._context.state_dir / "in-progress", self._config.spill_bytes_max),
-                self._config.transaction_memory_bytes,
-            ),
-            Emission(
-                self._resume.origin.database,
-                self._config.messages,
-                self._config.exclude_messages,
-                transactions=self._context.transaction_metadata,
-            ),
+            self._connection,
         )
-        self._watches.add(
-            PublicationWatch(self._names.publication, lambda: self._require_plan().tables)
+        self._watches = Watches(self._connection)
+        home = self._dialer.home
+        watch_stream(
+            self._watches,
+            self._streaming,
+            self._newcomers,
+            self._names,
+            (home.version, home.standby),
         )
-        if self._dialer.home.version >= FAILOVER_VERSION_MIN:
-            self._watches.add(StandbyWatch(self._names.slot))
-        if self._dialer.home.standby:
-            self._watches.add(TimelineWatch(self._streaming))
-        self._step = self._streaming.poll
-        return self._streaming.poll(timeout_s)
+        self._step = self._follow
+        return self._follow(timeout_s)
+
+    def _follow(self, timeout_s: float) -> Batch | None:
+        """Changes; the rows of new tables in between, at the end of a transaction."""
+        streaming, newcomers = self._streaming, self._newcomers
+        assert streaming is not None
+        if newcomers.parts:
+            self._unsaved.update(newcomers.parts)
+            newcomers.parts.clear()
+            return Batch([], self._changed_parts(), None, 0)
+        self._marks.held = newcomers.expects
+        position = streaming.position
+        unread = () if position.started is not None else newcomers.ready(position.lsn)
+        if not unread:
+            return streaming.poll(timeout_s)
+        assert self._resume is not None
+        self._plan = replace(self._require_plan(), unread=unread)
+        self._resume = replace(self._resume, position=position)
+        self._end_stream()
+        self._open_view(None)
+        return None
 
     def _rest(self, timeout_s: float) -> Batch | None:
         """Nothing comes any more."""
@@ -337,21 +329,20 @@ class PostgresSource:
                 self._facts.remember(facts.known(table.ancestors), facts.types)
         self._unsaved.update(self._facts.take_changes())
 
+    def _end_stream(self) -> None:
+        if self._streaming is not None:
+            self._streaming.close()
+            self._streaming = None
+            self._replication = None
+
     def _take_commands(self) -> None:
         if not self._commands and not self._marks:
             return
         while self._commands:
             command = self._commands.popleft()
-            where = rows_of(self._connection(), "asking where the log ends", _WHERE)
-            inserted, page_bytes, delay_s = where[0]
-            target = end_of_record_before(Lsn.parse(inserted), page_bytes)
-            settled_s = time.monotonic() + float(delay_s) + _SETTLE_MARGIN_S
-            self._marks.add(command.mark, target, settled_s)
+            mark_now(self._marks, command.mark, self._connection())
             self._watches.hurry()
-        now_s = time.monotonic()
-        if self._marks.is_settled(now_s):
-            flushed = rows_of(self._connection(), "asking where the log ends", _FLUSHED)[0][0]
-            self._marks.settle(Lsn.parse(flushed), now_s)
+        settle(self._marks, self._connection())
 
     def _changed_parts(self) -> Checkpoint:
         parts, self._unsaved = self._unsaved, {}

@@ -51,6 +51,11 @@ class Streaming:
         self._urgent = False
 
     @property
+    def position(self) -> StreamPosition:
+        """Where to go on behind what `poll` has returned."""
+        return self._assembler.position
+
+    @property
     def lsn(self) -> Lsn:
         """Everything committed before was received."""
         return self._assembler.lsn

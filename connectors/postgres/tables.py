@@ -48,7 +48,7 @@ class CapturedTable:
 
 
 @dataclass(frozen=True, slots=True)
-class _Relation:
+class RelationTable:
     """One row of _READ_RELATIONS; `ancestors` are the qualified names above, nearest first."""
 
     oid: int
@@ -62,6 +62,7 @@ class _Relation:
 
     @property
     def qualified_name(self) -> str:
+        """`namespace.name`; not quoted."""
         return f"{self.namespace}.{self.name}"
 
 
@@ -98,25 +99,25 @@ def captured_tables(
     Both lists hold names or globs (`*`, `?`) of `schema.table`. Raises ConfigError for a
     name in `tables` that means nothing; a glob may.
     """
-    relations = _read_relations(connection)
+    relations = relations_now(connection)
     missing = missing_tables(relations, tables)
     if missing:
         raise ConfigError("; ".join(missing), hint="Correct `tables` in the configuration file.")
-    return _with_facts(connection, chosen_relations(relations, tables, exclude_tables))
+    return tables_of(connection, chosen_relations(relations, tables, exclude_tables))
 
 
 def captured_and_missing(
     connection: psycopg.Connection, tables: Sequence[str], exclude_tables: Sequence[str] = ()
 ) -> tuple[list[CapturedTable], list[str]]:
     """The tables that the configuration means, and a sentence for each name that means none."""
-    relations = _read_relations(connection)
+    relations = relations_now(connection)
     chosen = chosen_relations(relations, tables, exclude_tables)
-    return _with_facts(connection, chosen), missing_tables(relations, tables)
+    return tables_of(connection, chosen), missing_tables(relations, tables)
 
 
 def chosen_relations(
-    relations: Iterable[_Relation], tables: Sequence[str], exclude_tables: Sequence[str]
-) -> list[_Relation]:
+    relations: Iterable[RelationTable], tables: Sequence[str], exclude_tables: Sequence[str]
+) -> list[RelationTable]:
     """The capturable relations that fit `tables` and not `exclude_tables`, parents counting."""
     return [
         relation
@@ -128,7 +129,7 @@ def chosen_relations(
     ]
 
 
-def missing_tables(relations: Sequence[_Relation], tables: Sequence[str]) -> list[str]:
+def missing_tables(relations: Sequence[RelationTable], tables: Sequence[str]) -> list[str]:
     """A sentence for each name without a glob that means no table: why, or the nearest name."""
     by_name = {relation.qualified_name: relation for relation in relations}
     usable = [name for name, relation in by_name.items() if relation.kind in {"r", "p"}]
@@ -150,12 +151,13 @@ def missing_tables(relations: Sequence[_Relation], tables: Sequence[str]) -> lis
     return sentences
 
 
-def _read_relations(connection: psycopg.Connection) -> list[_Relation]:
+def relations_now(connection: psycopg.Connection) -> list[RelationTable]:
+    """Every table, view and the like of the database, the server's own left out."""
     # The empty parameter list makes psycopg read %% as one percent sign.
-    return [_Relation(*row) for row in connection.execute(_READ_RELATIONS, [])]
+    return [RelationTable(*row) for row in connection.execute(_READ_RELATIONS, [])]
 
 
-def _fits(relation: _Relation, patterns: Sequence[str]) -> bool:
+def _fits(relation: RelationTable, patterns: Sequence[str]) -> bool:
     names = (relation.qualified_name, *relation.ancestors)
     return any(matches(name, pattern) for name in names for pattern in patterns)
 
@@ -171,9 +173,10 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(escaped, re.DOTALL)
 
 
-def _with_facts(
-    connection: psycopg.Connection, relations: Sequence[_Relation]
+def tables_of(
+    connection: psycopg.Connection, relations: Sequence[RelationTable]
 ) -> list[CapturedTable]:
+    """The tables with their sizes and whether they have keys."""
     oids = [relation.oid for relation in relations]
     sizes: dict[int, int] = dict(connection.execute(_READ_SIZES, (oids,)).fetchall())
     indexes = read_indexes(connection, oids)

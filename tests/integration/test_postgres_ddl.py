@@ -52,7 +52,8 @@ def shape(schema: TableSchema) -> str:
 
 
 def shapes(events: Sequence[ChangeEvent]) -> list[str]:
-    return [shape(event.table) for event in events]
+    """Those of the changes; a table that is new by name is also read, in between."""
+    return [shape(event.table) for event in events if event.op != "r"]
 
 
 @dataclass(frozen=True)
@@ -343,7 +344,7 @@ def test_structure_is_that_of_its_time_when_it_is_followed(
     assert case.shapes == tuple(shapes(capture.events))
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != "dropped and made again"])
+@pytest.mark.parametrize("name", CASES)
 def test_structure_is_that_of_its_time_when_it_is_read_later(
     name: str, postgres_database: PostgresDatabase, capture: Capture
 ) -> None:

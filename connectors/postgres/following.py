@@ -1,0 +1,98 @@
+"""The stream of a source, with what is looked at beside it, while it is followed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from cdc.protocols import SourceContext
+from connectors.postgres.config import Config
+from connectors.postgres.emission import Emission
+from connectors.postgres.facts import Facts
+from connectors.postgres.failover import VERSION_MIN as FAILOVER_VERSION_MIN
+from connectors.postgres.failover import StandbyWatch
+from connectors.postgres.in_progress import TransactionsInProgress
+from connectors.postgres.marks import Marks
+from connectors.postgres.names import made_by
+from connectors.postgres.newcomers import Newcomers
+from connectors.postgres.preparation import Names
+from connectors.postgres.replication import ReplicationConnection
+from connectors.postgres.resume import Resume
+from connectors.postgres.spill import SpillFolder
+from connectors.postgres.standby import TimelineWatch
+from connectors.postgres.streaming import Streaming
+from connectors.postgres.structures import Structures
+from connectors.postgres.watches import PublicationWatch, Watches
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+def begin_stream(
+    config: Config,
+    context: SourceContext,
+    replication: ReplicationConnection,
+    resume: Resume,
+    facts: Facts,
+    marks: Marks,
+    connection: Callable[[], Connection],
+) -> Streaming:
+    """The stream behind `resume`, over a connection that has started it.
+
+    `connection` gives one for questions.
+    """
+    structures = Structures(
+        connection,
+        resume.origin.database,
+        config.tables,
+        config.exclude_tables,
+        context.excluded_columns,
+        facts,
+    )
+    return Streaming(
+        replication,
+        resume,
+        structures,
+        facts,
+        marks,
+        TransactionsInProgress(
+            SpillFolder(context.state_dir / "in-progress", config.spill_bytes_max),
+            config.transaction_memory_bytes,
+        ),
+        Emission(
+            resume.origin.database,
+            config.messages,
+            config.exclude_messages,
+            transactions=context.transaction_metadata,
+        ),
+    )
+
+
+def newcomers_of(config: Config, context: SourceContext, names: Names, facts: Facts) -> Newcomers:
+    """The watch for new tables; it is told what is captured by `begin`."""
+    return Newcomers(
+        config,
+        names.publication,
+        made_by(names.pipeline, names.source),
+        context.excluded_columns,
+        facts,
+    )
+
+
+def watch_stream(
+    watches: Watches,
+    streaming: Streaming,
+    newcomers: Newcomers,
+    names: Names,
+    home: tuple[int, bool],
+) -> None:
+    """Add everything that is looked at beside a stream.
+
+    `home` is the server's version, and whether it is a standby.
+    """
+    version, standby = home
+    watches.add(newcomers)
+    watches.add(PublicationWatch(names.publication, lambda: newcomers.tables))
+    if version >= FAILOVER_VERSION_MIN:
+        watches.add(StandbyWatch(names.slot))
+    if standby:
+        watches.add(TimelineWatch(streaming))
