@@ -126,14 +126,15 @@ class Dialer:
         """The addresses in the order to try them."""
         try:
             return conninfo_attempts(parameters)
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:
+            # The driver's own sentence, of which only the one about names can pass.
+            if "could not match" in str(error):
+                raise ConfigError(
+                    f"`url` of the source is no Postgres address: {error}",
+                    hint="A list of hosts takes one port for all, or as many ports as hosts.",
+                ) from error
             raise TransientError(
                 f"the source cannot be reached: {error}", hint="Correct the host in `url`."
-            ) from error
-        except psycopg.Error as error:
-            raise ConfigError(
-                f"`url` of the source is no Postgres address: {error}",
-                hint="A list of hosts takes one port for all of them, or as many ports as hosts.",
             ) from error
 
     def _settle(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:

@@ -105,6 +105,13 @@ def test_refusal_of_one_host_ends_nothing_while_another_may_come_back(pair: Pair
         dialer(url_of(primary.port, 1).replace("/postgres?", "/none?")).connect()
 
 
+def test_host_that_has_no_address_is_tried_again() -> None:
+    with pytest.raises(TransientError, match="no-such-host") as caught:
+        dialer("postgresql://u@no-such-host.invalid/x").connect()
+
+    assert "Correct the host" in caught.value.hint
+
+
 def test_ports_must_match_the_hosts() -> None:
     with pytest.raises(ConfigError, match="as many ports as hosts") as caught:
         dialer(f"host={HOST},{HOST},{HOST} port=1,2 user=x").connect()
