@@ -52,6 +52,22 @@ SOURCE_COMMITS: Final = Metric(
 SOURCE_COMMIT_SECONDS: Final = Metric(
     "tidewire_source_last_commit_seconds", "gauge", "How long the last commit took.", ("source",)
 )
+SOURCE_OPEN_TRANSACTIONS: Final = Metric(
+    "tidewire_source_open_transactions", "gauge",
+    "Transactions that were received before their commit and are kept until then.", ("source",),
+)  # fmt: skip
+SOURCE_OPEN_MEMORY: Final = Metric(
+    "tidewire_source_open_transactions_memory_bytes", "gauge", "What they take in memory.",
+    ("source",),
+)  # fmt: skip
+SOURCE_OPEN_SPILLED: Final = Metric(
+    "tidewire_source_open_transactions_spilled_bytes", "gauge", "What they take in files.",
+    ("source",),
+)  # fmt: skip
+SOURCE_OPEN_GIVEN: Final = Metric(
+    "tidewire_source_open_transaction_changes", "gauge",
+    "Changes of the committed one among them that were written so far.", ("source",),
+)  # fmt: skip
 SNAPSHOT_ROWS: Final = Metric(
     "tidewire_source_snapshot_rows", "gauge", "Rows read by the snapshot so far.",
     ("source", "table"),

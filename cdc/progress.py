@@ -8,7 +8,13 @@ from typing import Final
 from cdc.batching import CommitBudget
 from cdc.checkpoint import Position
 from cdc.lifecycle import Problem, SinkPhase, SourcePhase
-from cdc.protocols import Partition, SnapshotProgress, SourceProgress, TableProgress
+from cdc.protocols import (
+    OpenTransactions,
+    Partition,
+    SnapshotProgress,
+    SourceProgress,
+    TableProgress,
+)
 
 MARKS_MAX: Final = 100
 """How many reached marks are remembered for progress."""
@@ -39,6 +45,7 @@ class CaptureProgress:
     commit_s: float | None = None
     last_error: Problem | None = None
     tables: tuple[TableProgress, ...] = ()
+    open_transactions: OpenTransactions | None = None
     snapshot: SnapshotProgress | None = None
     marks: tuple[str, ...] = ()
 
@@ -90,6 +97,7 @@ class CaptureTally:
             commit_s=self.commit_s,
             last_error=self.last_error,
             tables=source.tables,
+            open_transactions=source.open_transactions,
             snapshot=source.snapshot,
             marks=self.marks,
         )

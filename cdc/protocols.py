@@ -126,13 +126,28 @@ class SnapshotProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenTransactions:
+    """Transactions that a source has received before their commit, and keeps until then.
+
+    `memory_bytes` and `spilled_bytes` are what they take in memory and in files. `changes_given` is
+    how many changes of a committed one were given so far; None while none is being given.
+    """
+
+    count: int
+    memory_bytes: int
+    spilled_bytes: int
+    changes_given: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SourceProgress:
     """A source's own view of where it is; cheap to make.
 
     `phase` is `starting`, `snapshot` or `streaming`. `position` is what was last received,
     `lag_bytes` how far that is behind the server's write position as last heard, `lag_s` the age of
     the last change received (0.0 when nothing is left to receive); None while unknown. `tables`
-    may be a part of them where there are very many; `snapshot` counts all.
+    may be a part of them where there are very many; `snapshot` counts all. `open_transactions` is
+    None for a source that keeps none.
     """
 
     phase: Literal["starting", "snapshot", "streaming"]
@@ -141,6 +156,7 @@ class SourceProgress:
     lag_s: float | None = None
     tables: tuple[TableProgress, ...] = ()
     snapshot: SnapshotProgress | None = None
+    open_transactions: OpenTransactions | None = None
 
 
 class Source(Protocol):

@@ -49,6 +49,13 @@ def _source_samples(name: str, progress: CaptureProgress) -> Iterator[tuple[Metr
         (metrics.SOURCE_COMMITS, progress.commits),
         (metrics.SOURCE_COMMIT_SECONDS, progress.commit_s),
     ]
+    if (kept := progress.open_transactions) is not None:
+        known += [
+            (metrics.SOURCE_OPEN_TRANSACTIONS, kept.count),
+            (metrics.SOURCE_OPEN_MEMORY, kept.memory_bytes),
+            (metrics.SOURCE_OPEN_SPILLED, kept.spilled_bytes),
+            (metrics.SOURCE_OPEN_GIVEN, kept.changes_given),
+        ]
     yield from ((metric, ((name,), value)) for metric, value in known if value is not None)
     for table in progress.tables:
         yield metrics.SNAPSHOT_ROWS, ((name, table.table), table.rows_done)

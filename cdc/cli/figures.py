@@ -66,6 +66,23 @@ def snapshot(worker: WorkerStatus) -> tuple[int, int | None]:
     return rows, sum(max(table.rows_estimated or 0, table.rows_done) for table in tables)
 
 
+def open_transactions(worker: WorkerStatus) -> str:
+    """What it keeps of transactions that are not committed yet; empty when that is nothing."""
+    if not isinstance(worker.progress, CaptureProgress):
+        return ""
+    kept = worker.progress.open_transactions
+    if kept is None or not (kept.count or kept.changes_given is not None):
+        return ""
+    parts = []
+    if kept.changes_given is not None:
+        parts.append(f"writes a large transaction, {kept.changes_given:,} changes so far")
+    if kept.count:
+        plural = "" if kept.count == 1 else "s"
+        parts.append(f"keeps {kept.count:,} transaction{plural} in progress")
+    where = f"{size(kept.memory_bytes)} in memory, {size(kept.spilled_bytes)} in files"
+    return f"{'; '.join(parts)}: {where}"
+
+
 def worker_line(worker: WorkerStatus) -> str:
     """One line about one worker, with the problem that it is trying to get over."""
     problem = worker.last_error if worker.phase in {"retrying", "failed"} else None

@@ -12,7 +12,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from cdc.cli.figures import done, duration, lag, rate, snapshot
+from cdc.cli.figures import done, duration, lag, open_transactions, rate, snapshot
 from cdc.cli.terminal import (
     DEFAULT_FILE,
     FAILED,
@@ -148,7 +148,7 @@ def _position(worker: "WorkerStatus") -> str:
 
 
 def _notes(status: "PipelineStatus") -> list[RenderableType]:
-    """Why a worker does not work: its last problem, or who is in front of it."""
+    """Why a worker does not work, or what it does that takes long."""
     notes: list[RenderableType] = []
     for worker in status.workers:
         error = worker.last_error
@@ -159,6 +159,8 @@ def _notes(status: "PipelineStatus") -> list[RenderableType]:
         if worker.phase == "waiting":
             text = "another instance works on it; this one takes over when that one is gone"
             notes.append(Text(f"{worker.name}: {text}", style="cyan"))
+        if kept := open_transactions(worker):
+            notes.append(Text(f"{worker.name}: {kept}", style="cyan"))
     return notes
 
 

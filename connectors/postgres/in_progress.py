@@ -8,10 +8,10 @@ message is its own or that of subtransactions inside it, since they nest.
 from array import array
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
 
 from cdc.errors import DecodeError
+from cdc.protocols import OpenTransactions
 from connectors.postgres.blocks import LENGTH_BYTES, Block, unframe
 from connectors.postgres.spill import SpillFile, SpillFolder
 
@@ -180,15 +180,6 @@ class InProgress:
         self.memory_bytes = self._in_blocks + _SAVEPOINT_BYTES * len(self._savepoints)
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What transactions in progress hold together; for people to look at."""
-
-    transactions: int
-    memory_bytes: int
-    spilled_bytes: int
-
-
 class TransactionsInProgress:
     """All of one stream. Takes at most about `memory_bytes_max` of memory, whatever comes."""
 
@@ -233,9 +224,10 @@ class TransactionsInProgress:
                 kind="Stream Commit",
             ) from None
 
-    def held(self) -> Held:
-        """What they hold now."""
-        return Held(len(self._open), self._memory_bytes(), self._folder.size_bytes)
+    def held(self, changes_given: int | None = None) -> OpenTransactions:
+        """What they hold now, one that is being read with its files; for people to look at."""
+        memory_bytes, spilled_bytes = self._memory_bytes(), self._folder.size_bytes
+        return OpenTransactions(len(self._open), memory_bytes, spilled_bytes, changes_given)
 
     def close(self) -> None:
         """Give everything back; the server sends them again. Repeatable."""

@@ -170,7 +170,12 @@ class PostgresSource:
             elif streaming.last_commit_us is not None:
                 lag_s = max(0.0, time.time() - streaming.last_commit_us / 1e6)
         return SourceProgress(
-            "streaming", Position(str(streaming.lsn)), lag_bytes, lag_s, self._tables()
+            "streaming",
+            Position(str(streaming.lsn)),
+            lag_bytes,
+            lag_s,
+            self._tables(),
+            open_transactions=streaming.open_transactions,
         )
 
     def close(self) -> None:

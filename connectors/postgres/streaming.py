@@ -6,10 +6,11 @@ from typing import Final
 
 from cdc.checkpoint import Checkpoint, Position
 from cdc.event import Batch, ChangeEvent
+from cdc.protocols import OpenTransactions
 from connectors.postgres.assemble import Assembler
 from connectors.postgres.emission import Emission
 from connectors.postgres.facts import Facts
-from connectors.postgres.in_progress import Held, TransactionsInProgress
+from connectors.postgres.in_progress import TransactionsInProgress
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.marks import Marks
 from connectors.postgres.position import StreamPosition
@@ -123,14 +124,9 @@ class Streaming:
         self._assembler.close()
 
     @property
-    def held(self) -> Held:
-        """What transactions in progress hold."""
-        return self._in_progress.held()
-
-    @property
-    def changes_replayed(self) -> int | None:
-        """How far a transaction is that was in progress; None when there is none."""
-        return self._assembler.changes_replayed
+    def open_transactions(self) -> OpenTransactions:
+        """What is kept of transactions in progress, and how far one is that was."""
+        return self._in_progress.held(self._assembler.changes_replayed)
 
     def _batch(self, events: list[ChangeEvent], marks: tuple[str, ...], now_s: float) -> Batch:
         position = self._assembler.position

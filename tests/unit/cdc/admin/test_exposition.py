@@ -5,6 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from cdc import metrics
 from cdc.admin.exposition import render
 from cdc.progress import CaptureProgress
+from cdc.protocols import OpenTransactions
 from tests.unit.cdc.admin.daemons import FAILED, SINK, SNAPSHOTTING, SOURCE, ChosenDaemon
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
@@ -37,6 +38,23 @@ def test_values_of_a_source_and_a_sink() -> None:
     assert found["tidewire_worker_phase", ("source", "shop", "snapshot")] == 0
     assert found["tidewire_worker_restarts_total", ("sink", "search")] == 2
     assert found["tidewire_info", ("compiled", "shop", "0.1.0")] == 1
+
+
+def test_transactions_in_progress_are_counted_where_a_source_keeps_them() -> None:
+    assert isinstance(SOURCE.progress, CaptureProgress)
+    kept = OpenTransactions(2, 1000, 5000, 70)
+    keeping = replace(SOURCE, progress=replace(SOURCE.progress, open_transactions=kept))
+
+    found = samples(ChosenDaemon(keeping))
+
+    names = ("s", "s_memory_bytes", "s_spilled_bytes", "_changes")
+    assert [found[f"tidewire_source_open_transaction{name}", ("shop",)] for name in names] == [
+        2,
+        1000,
+        5000,
+        70,
+    ]
+    assert ("tidewire_source_open_transactions", ("shop",)) not in samples(ChosenDaemon(SOURCE))
 
 
 def test_unknown_value_gives_no_sample_instead_of_a_zero() -> None:

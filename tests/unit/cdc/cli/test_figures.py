@@ -4,10 +4,19 @@ import dataclasses
 
 import pytest
 
-from cdc.cli.figures import done, duration, lag, rate, size, snapshot, worker_line
+from cdc.cli.figures import (
+    done,
+    duration,
+    lag,
+    open_transactions,
+    rate,
+    size,
+    snapshot,
+    worker_line,
+)
 from cdc.lifecycle import Problem, SinkPhase, SourcePhase
 from cdc.progress import CaptureProgress, DeliverProgress
-from cdc.protocols import TableProgress
+from cdc.protocols import OpenTransactions, TableProgress
 from cdc.status import WorkerStatus
 
 
@@ -74,6 +83,35 @@ def test_an_estimate_that_was_too_low_grows() -> None:
     progress = CaptureProgress(SourcePhase.SNAPSHOT, 0, tables=tables)
 
     assert snapshot(worker(progress)) == (11, 19)
+
+
+@pytest.mark.parametrize(
+    ("kept", "text"),
+    [
+        (None, ""),
+        (OpenTransactions(0, 0, 0), ""),
+        (
+            OpenTransactions(1, 1024, 2048),
+            "keeps 1 transaction in progress: 1.0 KiB in memory, 2.0 KiB in files",
+        ),
+        (
+            OpenTransactions(2, 0, 0, 3_000),
+            (
+                "writes a large transaction, 3,000 changes so far; keeps 2 transactions in "
+                "progress: 0 B in memory, 0 B in files"
+            ),
+        ),
+        (
+            OpenTransactions(0, 0, 1024, 0),
+            "writes a large transaction, 0 changes so far: 0 B in memory, 1.0 KiB in files",
+        ),
+    ],
+)
+def test_transactions_in_progress_are_told(kept: OpenTransactions | None, text: str) -> None:
+    progress = CaptureProgress(SourcePhase.STREAMING, 0, open_transactions=kept)
+
+    assert text == open_transactions(worker(progress))
+    assert open_transactions(worker(None)) == ""
 
 
 def test_a_worker_is_one_line() -> None:

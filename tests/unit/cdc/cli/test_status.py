@@ -9,6 +9,7 @@ from cdc.checkpoint import Position
 from cdc.cli.status import view
 from cdc.lifecycle import Problem, SinkPhase, SourcePhase
 from cdc.progress import CaptureProgress, DeliverProgress
+from cdc.protocols import OpenTransactions
 from cdc.status import PipelineStatus, WorkerStatus
 
 SOURCE = WorkerStatus(
@@ -72,6 +73,15 @@ def test_a_narrow_terminal_gets_lines_that_nobody_has_to_puzzle_together(columns
         "    0 changes, 0/s, lag 12 records, ?, 3 restarts",
         "search: no space. Free some.",
     ]
+
+
+def test_transactions_in_progress_have_a_line_of_their_own() -> None:
+    assert isinstance(SOURCE.progress, CaptureProgress)
+    progress = dataclasses.replace(SOURCE.progress, open_transactions=OpenTransactions(1, 0, 1024))
+
+    assert shown(120, dataclasses.replace(SOURCE, progress=progress))[-1] == (
+        "shop: keeps 1 transaction in progress: 0 B in memory, 1.0 KiB in files"
+    )
 
 
 def test_a_source_that_waits_says_for_whom() -> None:
