@@ -15,6 +15,8 @@ from setuptools.errors import BaseError, CCompilerError
 # The same list as cdc/compiled.py, which cannot be imported here: nothing is installed yet.
 HOT_MODULES = [
     "cdc.event",
+    "cdc.logs.kafka.queueing",
+    "cdc.rows",
     "cdc.serializers.debezium_json",
     "cdc.serializers.json_numbers",
     "cdc.serializers.json_rows",

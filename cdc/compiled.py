@@ -15,6 +15,8 @@ from types import ModuleType
 
 HOT_MODULES = (
     "cdc.event",
+    "cdc.logs.kafka.queueing",
+    "cdc.rows",
     "cdc.serializers.debezium_json",
     "cdc.serializers.json_numbers",
     "cdc.serializers.json_rows",

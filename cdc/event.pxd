@@ -8,18 +8,6 @@ cimport cython
 cdef int _EVERY_PARTITION
 
 
-@cython.no_gc
-cdef class RowLayout:
-    cdef readonly tuple decoders
-    cdef readonly tuple forms
-
-
-@cython.no_gc
-@cython.freelist(1024)
-cdef class RawRow:
-    cdef readonly RowLayout layout
-    cdef readonly list raw
-
 
 cdef class Transaction:
     cdef public str id
@@ -43,9 +31,6 @@ cdef class ChangeEvent:
     cdef public str snapshot
     cdef public long long sequence
 
-
-@cython.locals(row=RawRow)
-cpdef RawRow raw_row(RowLayout layout, list raw)
 
 @cython.locals(event=ChangeEvent)
 cpdef ChangeEvent change(

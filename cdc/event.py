@@ -4,11 +4,37 @@ A hot module: plain Python that setup.py compiles (declarations in event.pxd). I
 as immutable by everybody but their maker, except `Record.sequence`, which the capture loop sets.
 """
 
-from collections.abc import Callable, Iterator
 from typing import Final, Literal
 
 from cdc.checkpoint import Checkpoint, Position
+from cdc.rows import (
+    FORM_BOOLEAN,
+    FORM_DATE,
+    FORM_FLOAT,
+    FORM_INTEGER,
+    FORM_NUMERIC,
+    FORM_OPAQUE,
+    FORM_TEXT,
+    FORM_TIME,
+    FORM_TIMESTAMP,
+    FORM_TIMESTAMP_UTC,
+    FORM_UUID,
+    UNCHANGED,
+    RawRow,
+    Row,
+    RowLayout,
+    Unchanged,
+    raw_row,
+)
 from cdc.schema import TableSchema
+
+__all__ = [
+    "CREATE", "DELETE", "EVERY_PARTITION", "FORM_BOOLEAN", "FORM_DATE", "FORM_FLOAT",
+    "FORM_INTEGER", "FORM_NUMERIC", "FORM_OPAQUE", "FORM_TEXT", "FORM_TIME", "FORM_TIMESTAMP",
+    "FORM_TIMESTAMP_UTC", "FORM_UUID", "READ", "TRUNCATE", "UNCHANGED", "UPDATE", "Batch",
+    "ChangeEvent", "Op", "RawRow", "Record", "Row", "RowLayout", "Stored", "Topic", "Transaction",
+    "Unchanged", "any_for_every_partition", "change", "keyed_record", "raw_row", "stamp",
+]  # fmt: skip
 
 Op = Literal["r", "c", "u", "d", "t", "m", "b", "e", "s", "h"]
 """Debezium's letters of changes, and ours of what is no change of a row: cdc/rowless.py."""
@@ -18,106 +44,6 @@ CREATE: Final = "c"
 UPDATE: Final = "u"
 DELETE: Final = "d"
 TRUNCATE: Final = "t"
-
-
-class Unchanged:
-    """The type of UNCHANGED: a value that was not sent, never to be confused with None (NULL)."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "UNCHANGED"
-
-    def __reduce__(self) -> str:
-        return "UNCHANGED"
-
-
-UNCHANGED: Final = Unchanged()
-
-
-FORM_OPAQUE: Final = 0
-FORM_INTEGER: Final = 1
-FORM_TEXT: Final = 2
-FORM_UUID: Final = 3
-FORM_BOOLEAN: Final = 4
-FORM_FLOAT: Final = 5
-FORM_NUMERIC: Final = 6
-FORM_DATE: Final = 7
-FORM_TIME: Final = 8
-FORM_TIMESTAMP: Final = 9
-FORM_TIMESTAMP_UTC: Final = 10
-"""What the bytes of a column are, so that an encoder may turn them into its own text directly.
-
-OPAQUE: only the decoder can tell. Then in order: decimal digits; the characters of a string in
-UTF-8; a UUID in lower case; `t` or `f`; the shortest text that gives the floating-point number
-back; digits with a point; `YYYY-MM-DD`; `HH:MM:SS.ffffff`; both with a space between; the same with
-the offset `+00`. A form is what is usual: an encoder checks every value, and takes the decoder for
-all others, for example infinities.
-"""
-
-
-class RowLayout:
-    """How the columns of a RawRow are decoded; one object per table version.
-
-    `decoders[i]` turns the bytes of column i, as sent, into its logical value. `forms[i]` is a FORM
-    constant.
-    """
-
-    __slots__ = ("decoders", "forms")
-
-    def __init__(
-        self, decoders: tuple[Callable[[bytes], object], ...], forms: tuple[int, ...]
-    ) -> None:
-        self.decoders = decoders
-        self.forms = forms
-
-
-class RawRow:
-    """A row that keeps its values as sent and decodes one when it is asked for.
-
-    `raw[i]` is bytes, None (NULL) or UNCHANGED. Behaves as the tuple of the decoded values:
-    indexing, length, iteration, equality with tuples and other rows.
-    """
-
-    __slots__ = ("layout", "raw")
-    __hash__ = None  # type: ignore[assignment]
-
-    def __init__(self, layout: RowLayout, raw: list[object]) -> None:
-        self.layout = layout
-        self.raw = raw
-
-    def __len__(self) -> int:
-        return len(self.raw)
-
-    def __getitem__(self, index: int) -> object:
-        value = self.raw[index]
-        if isinstance(value, bytes):
-            return self.layout.decoders[index](value)
-        return value
-
-    def __iter__(self) -> Iterator[object]:
-        return iter([self[index] for index in range(len(self.raw))])
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, (tuple, RawRow)):
-            return NotImplemented
-        return tuple(self) == tuple(other)
-
-    def __repr__(self) -> str:
-        # Row values never reach a log, not even by accident.
-        return f"<row of {len(self.raw)} columns>"
-
-
-def raw_row(layout: RowLayout, raw: list[object]) -> RawRow:
-    """`RawRow(layout, raw)`, which costs less from compiled code."""
-    row: RawRow = RawRow.__new__(RawRow)
-    row.layout = layout
-    row.raw = raw
-    return row
-
-
-Row = tuple[object, ...] | RawRow
-"""A row aligned with `TableSchema.columns`: a tuple of logical values, or a RawRow."""
 
 
 class Transaction:

@@ -1,7 +1,9 @@
 cimport cython
 from cdc cimport event as changes
-from cdc.event cimport ChangeEvent, RawRow, RowLayout, Topic, Transaction
+from cdc.event cimport ChangeEvent, Topic, Transaction
+from cdc.rows cimport RawRow, RowLayout
 from cdc.serializers.json_rows cimport RowPlan, RowWriter
+from cdc.serializers.json_text cimport Scratch
 
 
 cdef class TablePlan:
@@ -10,6 +12,7 @@ cdef class TablePlan:
     cdef bytes mark
     cdef RowPlan rows
     cdef bytes start
+    cdef bytes start_alone
     cdef bytes value_end
     cdef object transaction
     cdef str snapshot
@@ -62,18 +65,17 @@ cdef class DebeziumJson:
     @cython.locals(transaction=Transaction, prior=bytes, xid=bytes, marker=bytes)
     cdef object _begin(self, TablePlan plan, ChangeEvent event, object now_us)
 
-    @cython.locals(out=list, mark=bytes, headers=tuple, rows=RowWriter)
+    @cython.locals(text=Scratch, mark=bytes, headers=tuple, rows=RowWriter)
     cdef object _change(self, TablePlan plan, ChangeEvent event, bytes clock, list records)
 
-    @cython.locals(out=list, mark=bytes, rows=RowWriter)
+    @cython.locals(text=Scratch, mark=bytes, rows=RowWriter)
     cdef object _delete(self, TablePlan plan, ChangeEvent event, object before, bytes clock, tuple headers, list records)
 
-    @cython.locals(out=list)
+    @cython.locals(text=Scratch)
     cdef object _truncate(self, TablePlan plan, ChangeEvent event, bytes clock, list records)
 
-    @cython.locals(position=bytes)
-    cdef object _finish(self, TablePlan plan, ChangeEvent event, str op, bytes clock, list out)
+    cdef object _finish(self, TablePlan plan, ChangeEvent event, str op, bytes clock, Scratch text)
 
-    cdef object _count(self, TablePlan plan, ChangeEvent event, bytes position, list out)
+    cdef object _count(self, TablePlan plan, ChangeEvent event, Scratch text)
 
     cdef object _key(self, TablePlan plan, object row, object other)

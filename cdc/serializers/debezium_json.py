@@ -11,15 +11,17 @@ from typing import Final
 
 from cdc import event as changes
 from cdc.errors import SchemaError
-from cdc.event import EVERY_PARTITION, UNCHANGED, ChangeEvent, RawRow, Record, Row, Stored, Topic
+from cdc.event import EVERY_PARTITION, ChangeEvent, Record, Stored, Topic
 from cdc.orders import Orders, resumed
 from cdc.protocols import Schemas
 from cdc.rowless import BEGIN, END, is_rowless
+from cdc.rows import UNCHANGED, RawRow, Row
 from cdc.schema import TableSchema
 from cdc.serializers.debezium_decode import Decoder
 from cdc.serializers.debezium_plan import PlanContent, context_headers, plan_content
 from cdc.serializers.envelope import SourceIdentity
 from cdc.serializers.json_rows import RowPlan, RowWriter
+from cdc.serializers.json_text import Scratch
 from cdc.serializers.json_values import quote
 from cdc.serializers.omission import Omission
 from cdc.serializers.options import Options
@@ -33,7 +35,7 @@ class TablePlan:
 
     __slots__ = (
         "clock", "content", "counted", "end", "head", "mark", "middle", "op", "rows", "snapshot",
-        "start", "tail", "topic", "transaction", "value_end",
+        "start", "start_alone", "tail", "topic", "transaction", "value_end",
     )  # fmt: skip
 
     def __init__(self, content: PlanContent) -> None:
@@ -48,6 +50,8 @@ class TablePlan:
             content.where,
         )
         self.start = content.value_start + b'{"before":'
+        # Where there is no row before.
+        self.start_alone = self.start + b'null,"after":'
         self.value_end = content.value_end
         self.transaction: object = self
         self.snapshot: str | None = None
@@ -236,24 +240,26 @@ class DebeziumJson:
                 # The header tells only of `after` which values are real, so nothing is said.
                 before = None
         rows = self._rows
-        out = [plan.start]
+        text = rows.text
+        text.begin()
         before_nulls = 0
         if before is None or op != "u":
-            out.append(b"null")
+            text.put(plan.start_alone)
         else:
-            rows.row(plan.rows, before, True, out)  # noqa: FBT003
+            text.put(plan.start)
+            rows.row(plan.rows, before, True)  # noqa: FBT003
             before_nulls = rows.nulls
-        out.append(b',"after":')
-        rows.row(plan.rows, after, False, out)  # noqa: FBT003
+            text.put(b',"after":')
+        rows.row(plan.rows, after, False)  # noqa: FBT003
         mark = plan.mark
         if rows.unchanged or rows.nulls or before_nulls:
             mark = _mark(mark, rows.unchanged, rows.nulls, before_nulls)
-        self._finish(plan, event, op, clock, out)
+        self._finish(plan, event, op, clock, text)
         records.append(
             changes.keyed_record(
                 plan.topic,
                 key,
-                b"".join(out),
+                text.take(),
                 mark,
                 headers + self._headers if headers else self._headers,
             )
@@ -273,15 +279,17 @@ class DebeziumJson:
             raise SchemaError(f"a delete in {plan.content.where} came without its old row")
         key = self._key(plan, before, None)
         rows = self._rows
-        out = [plan.start]
-        rows.row(plan.rows, before, True, out)  # noqa: FBT003
+        text = rows.text
+        text.begin()
+        text.put(plan.start)
+        rows.row(plan.rows, before, True)  # noqa: FBT003
         mark = plan.mark
         if rows.unchanged or rows.nulls:
             mark = _mark(mark, rows.unchanged, rows.nulls, 0)
-        out.append(b',"after":null')
-        self._finish(plan, event, "d", clock, out)
+        text.put(b',"after":null')
+        self._finish(plan, event, "d", clock, text)
         headers += self._headers
-        records.append(Record(plan.topic, key, b"".join(out), mark, headers))
+        records.append(Record(plan.topic, key, text.take(), mark, headers))
         if self._options.tombstones:
             records.append(Record(plan.topic, key, None, plan.mark, headers))
 
@@ -289,40 +297,40 @@ class DebeziumJson:
         self, plan: TablePlan, event: ChangeEvent, clock: bytes, records: list[Record]
     ) -> None:
         """A truncate, for every partition; compacted topics refuse records without a key."""
-        out = [plan.start, b'null,"after":null']
-        self._finish(plan, event, "t", clock, out)
+        text = self._rows.text
+        text.begin()
+        text.put(plan.start_alone)
+        text.put(b"null")
+        self._finish(plan, event, "t", clock, text)
         key = plan.content.truncate_key if plan.topic.compacted else None
-        value = b"".join(out)
+        value = text.take()
         records.append(Record(plan.topic, key, value, plan.mark, self._headers, EVERY_PARTITION))
 
     def _finish(
-        self, plan: TablePlan, event: ChangeEvent, op: str, clock: bytes, out: list[bytes]
+        self, plan: TablePlan, event: ChangeEvent, op: str, clock: bytes, text: Scratch
     ) -> None:
         """Everything behind the rows."""
-        position = str(event.position).encode("ascii")
-        out.append(plan.head)
-        out.append(position)
-        out.append(plan.middle)
-        out.append(position)
+        text.put(plan.head)
+        text.put_number(event.position)
+        text.put(plan.middle)
+        text.put_number(event.position)
         if plan.counted:
-            self._count(plan, event, position, out)
+            self._count(plan, event, text)
         if plan.op != op or plan.clock is not clock:
             plan.op = op
             plan.clock = clock
             end = b',"op":"' if plan.counted else plan.end
             plan.tail = end + _OPS[op] + clock + plan.value_end
-        out.append(plan.tail)
+        text.put(plan.tail)
 
-    def _count(
-        self, plan: TablePlan, event: ChangeEvent, position: bytes, out: list[bytes]
-    ) -> None:
+    def _count(self, plan: TablePlan, event: ChangeEvent, text: Scratch) -> None:
         """The end of the source block, and the place of one more change in its transaction."""
         orders = self._orders
         assert orders is not None
         total, place = orders.count(plan.content.table.qualified_name, event.ordinal)
-        out.append(plan.end)
-        out.append(position)
-        out.append(b'","total_order":%d,"data_collection_order":%d}' % (total, place))
+        text.put(plan.end)
+        text.put_number(event.position)
+        text.put(b'","total_order":%d,"data_collection_order":%d}' % (total, place))
 
     def _key(self, plan: TablePlan, row: Row, other: Row | None) -> bytes | None:
         """The record's key; None when the table has none.
@@ -348,7 +356,7 @@ class DebeziumJson:
 
 
 def _is_partial(row: Row) -> bool:
-    values = row.raw if isinstance(row, RawRow) else row
+    values = row.values() if isinstance(row, RawRow) else row
     return any(value is UNCHANGED for value in values)
 
 

@@ -1,5 +1,6 @@
 cimport cython
-from cdc.serializers cimport json_time, memory
+from cdc cimport memory
+from cdc.serializers cimport json_time
 
 cdef int _DIGITS_MAX
 cdef const unsigned char* _BASE64

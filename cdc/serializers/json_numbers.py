@@ -6,7 +6,8 @@ keep to what json_text says of its own: they answer -1 for all that is rare or w
 
 from typing import Final
 
-from cdc.serializers import json_time, memory
+from cdc import memory
+from cdc.serializers import json_time
 
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 # 18 digits are below 2^63 whatever they are.

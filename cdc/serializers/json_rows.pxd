@@ -1,5 +1,6 @@
 cimport cython
-from cdc.event cimport RawRow, RowLayout
+from cdc cimport rows
+from cdc.rows cimport RawRow, RowLayout
 from cdc.serializers.json_text cimport Scratch
 
 cdef bint _DIRECT
@@ -7,6 +8,7 @@ cdef int _INTEGER
 cdef int _STRING
 cdef bytes _PLAIN
 cdef object UNCHANGED
+cdef object _ONE
 
 
 @cython.final
@@ -15,11 +17,15 @@ cdef class ColumnPlan:
     cdef readonly bytes fragment
     cdef readonly int way
     cdef readonly int parameter
+    cdef readonly int taken
+    cdef object decode
     cdef object write
     cdef bytes null
     cdef bint null_lost
     cdef bytes fallback
     cdef bytes unavailable
+
+    cpdef enter(self, RowLayout layout)
 
 
 @cython.final
@@ -28,26 +34,38 @@ cdef class RowPlan:
     cdef readonly list key
     cdef bytes key_end
     cdef str where
-    cdef readonly list ways
     cdef RowLayout _layout
 
+    @cython.locals(column=ColumnPlan)
     cpdef enter(self, RowLayout layout)
 
 
 @cython.final
 cdef class RowWriter:
-    cdef Scratch _scratch
+    cdef readonly Scratch text
     cdef readonly object unchanged
     cdef readonly object nulls
 
-    cpdef row(self, RowPlan plan, object row, bint old, list out)
+    cpdef row(self, RowPlan plan, object row, bint old)
 
-    @cython.locals(out=list)
     cpdef bytes key(self, RowPlan plan, object row)
 
-    @cython.locals(raw_row=RawRow, scratch=Scratch, column=ColumnPlan, index=Py_ssize_t, way=int,
-                   ways=list, text=bytes, raw=list)
-    cdef _columns(self, RowPlan plan, list columns, object row, bint old, list out)
+    @cython.locals(raw_row=RawRow)
+    cdef _columns(self, RowPlan plan, list columns, object row, bint old)
+
+    @cython.locals(column=ColumnPlan)
+    cdef _decoded(self, list columns, object row, bint old)
+
+    @cython.locals(column=ColumnPlan, text=Scratch, way=int)
+    cdef _listed(self, list columns, list raw, bint old)
+
+    @cython.locals(
+        column=ColumnPlan, text=Scratch, packed=bytes, sent="const unsigned char*", place=Py_ssize_t,
+        index=Py_ssize_t, size=Py_ssize_t, value=bytes,
+    )
+    cdef _packed(self, list columns, RawRow row, bint old)
+
+    cdef _missing(self, ColumnPlan column, bint null, bint old)
 
 
 cdef bint _is_integer(bytes text, int bits)

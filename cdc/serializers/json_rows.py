@@ -5,12 +5,13 @@ that came as a database's text go their own way to JSON text, without an object 
 the column has one (json_ways); all others are decoded and written by the column's writer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from cdc import rows
 from cdc.compiled import is_compiled
 from cdc.errors import SchemaError
-from cdc.event import UNCHANGED, RawRow, Row, RowLayout
+from cdc.rows import UNCHANGED, RawRow, Row, RowLayout
 from cdc.serializers.debezium_plan import ColumnContent
 from cdc.serializers.json_text import Scratch
 from cdc.serializers.json_ways import FORMS, WAY_INTEGER, WAY_NONE, WAY_STRING
@@ -24,14 +25,19 @@ _STRING: Final = WAY_STRING
 # backslash and all bytes of characters beyond ASCII.
 _PLAIN: Final = bytes(63 if n < 32 or n in {34, 92} or n > 127 else n for n in range(256))
 _ZERO: Final = 48
+# Compiled, a number of C would lose the bits of a wide table.
+_ONE: Final = 1
 
 
 class ColumnPlan:
-    """How one column is written; `fragment` is what stands in front of its value."""
+    """How one column is written; `fragment` is what stands in front of its value.
+
+    `taken` is its way for the rows that come now, `decode` gives their logical values.
+    """
 
     __slots__ = (
-        "fallback", "fragment", "index", "null", "null_lost", "parameter", "unavailable", "way",
-        "write",
+        "decode", "fallback", "fragment", "index", "null", "null_lost", "parameter", "taken",
+        "unavailable", "way", "write",
     )  # fmt: skip
 
     def __init__(self, content: ColumnContent, opening: bytes, index: int) -> None:
@@ -44,12 +50,21 @@ class ColumnPlan:
         self.null_lost = content.null_lost
         self.fallback = self.fragment + content.fallback
         self.unavailable = self.fragment + content.unavailable
+        self.taken = WAY_NONE
+        self.decode: Callable[[bytes], object] = bytes
+
+    def enter(self, layout: RowLayout) -> None:
+        """Rows come in `layout` from now on."""
+        form = layout.forms[self.index]
+        fits = self.way in _WAYS and FORMS[self.way] == form
+        self.taken = self.way if fits else WAY_NONE
+        self.decode = layout.decoders[self.index]
 
 
 class RowPlan:
     """The columns of one table structure and those of its key; `where` is for messages."""
 
-    __slots__ = ("_layout", "columns", "end", "key", "key_end", "ways", "where")
+    __slots__ = ("_layout", "columns", "key", "key_end", "where")
 
     def __init__(
         self,
@@ -63,17 +78,16 @@ class RowPlan:
         self.key = _column_plans(key, key_start + b"{")
         self.key_end = b"}" + key_end
         self.where = where
-        self.ways: list[int] = []
         self._layout: RowLayout | None = None
 
     def enter(self, layout: RowLayout) -> None:
-        """Rows come in `layout` from now on: `ways` says what need not be decoded."""
+        """Rows come in `layout` from now on, which says what need not be decoded."""
         if layout is not self._layout:
             self._layout = layout
-            self.ways = [
-                column.way if column.way in _WAYS and FORMS[column.way] == form else WAY_NONE
-                for column, form in zip(self.columns, layout.forms, strict=True)
-            ]
+            for column in self.columns:
+                column.enter(layout)
+            for column in self.key:
+                column.enter(layout)
 
 
 def _column_plans(
@@ -86,85 +100,124 @@ def _column_plans(
 
 
 class RowWriter:
-    """Writes rows, and says what the text of the last one does not tell.
+    """Writes rows to `text`, and says what the text of the last one does not tell.
 
     `unchanged` is the bitmap of the columns that were not sent, `nulls` of those whose NULL looks
     like a value.
     """
 
-    __slots__ = ("_scratch", "nulls", "unchanged")
+    __slots__ = ("nulls", "text", "unchanged")
 
     def __init__(self) -> None:
-        self._scratch = Scratch()
+        self.text = Scratch()
         self.unchanged = 0
         self.nulls = 0
 
-    def row(self, plan: RowPlan, row: Row, old: bool, out: list[bytes]) -> None:  # noqa: FBT001
+    def row(self, plan: RowPlan, row: Row, old: bool) -> None:  # noqa: FBT001
         """Append a row. `old`: what was not sent has stand-ins as in a delete, no placeholders."""
         if len(row) != len(plan.columns):
             raise SchemaError(f"a row of {plan.where} does not fit its structure")
         self.unchanged = 0
         self.nulls = 0
-        self._columns(plan, plan.columns, row, old, out)
-        out.append(b"}")
+        self._columns(plan, plan.columns, row, old)
+        self.text.put(b"}")
 
     def key(self, plan: RowPlan, row: Row) -> bytes | None:
-        """The key of a row, None without a key or when a part of it was not sent."""
+        """The key of a row, None without a key or when a part of it was not sent.
+
+        What was appended to `text` before is forgotten.
+        """
         if not plan.key:
             return None
+        self.text.begin()
         self.unchanged = 0
-        out: list[bytes] = []
-        self._columns(plan, plan.key, row, True, out)  # noqa: FBT003
+        self._columns(plan, plan.key, row, True)  # noqa: FBT003
         if self.unchanged:
             return None
-        out.append(plan.key_end)
-        return b"".join(out)
+        self.text.put(plan.key_end)
+        return self.text.take()
 
-    def _columns(  # noqa: C901, PLR0912 - one pass over the values
-        self,
-        plan: RowPlan,
-        columns: list[ColumnPlan],
-        row: Row,
-        old: bool,  # noqa: FBT001
-        out: list[bytes],
-    ) -> None:
+    def _columns(self, plan: RowPlan, columns: list[ColumnPlan], row: Row, old: bool) -> None:  # noqa: FBT001
         raw_row = row if isinstance(row, RawRow) else None
-        raw: list[object] = []
-        if raw_row is not None:
-            plan.enter(raw_row.layout)
-            raw = raw_row.raw
-        ways = plan.ways
-        scratch = self._scratch
+        if raw_row is None:
+            self._decoded(columns, row, old)  # type: ignore[arg-type]
+            return
+        plan.enter(raw_row.layout)
+        if _DIRECT and raw_row.packed is not None:
+            self._packed(columns, raw_row, old)
+        else:
+            self._listed(columns, raw_row.values(), old)
+
+    def _decoded(self, columns: list[ColumnPlan], row: tuple[object, ...], old: bool) -> None:  # noqa: FBT001
+        """Append these columns of a row of logical values."""
         for column in columns:
-            index = column.index
-            value = row[index] if raw_row is None else raw[index]
-            if value is None:
-                text = column.null
-                if column.null_lost:
-                    self.nulls |= 1 << index
-            elif value is UNCHANGED:
-                text = column.fallback if old else column.unavailable
-                self.unchanged |= 1 << index
-            elif raw_row is None:
-                text = column.fragment + column.write(value)
+            value = row[column.index]
+            if value is None or value is UNCHANGED:
+                self._missing(column, value is None, old)
             else:
-                way = ways[index]
-                if _DIRECT:
-                    if way and scratch.put_value(column.fragment, way, column.parameter, value):  # type: ignore[arg-type]
-                        continue
-                elif way == _STRING and value.translate(_PLAIN) == value:  # type: ignore[attr-defined]
-                    out.append(column.fragment + b'"' + value + b'"')  # type: ignore[operator]
-                    continue
-                elif way == _INTEGER and _is_integer(value, column.parameter):  # type: ignore[arg-type]
-                    out.append(column.fragment + value)  # type: ignore[operator]
-                    continue
-                text = column.fragment + column.write(raw_row.layout.decoders[index](value))  # type: ignore[arg-type]
+                self.text.put(column.fragment + column.write(value))
+
+    def _listed(self, columns: list[ColumnPlan], raw: list[object], old: bool) -> None:  # noqa: FBT001
+        """Append these columns of a row of values as sent."""
+        text = self.text
+        for column in columns:
+            value = raw[column.index]
+            if value is None or value is UNCHANGED:
+                self._missing(column, value is None, old)
+                continue
+            assert isinstance(value, bytes)
+            way = column.taken
             if _DIRECT:
-                scratch.put(text)
+                if way and text.put_value(
+                    column.fragment, way, column.parameter, value, 0, len(value)
+                ):
+                    continue
+            elif way == _STRING and value.translate(_PLAIN) == value:
+                text.put(column.fragment + b'"' + value + b'"')
+                continue
+            elif way == _INTEGER and _is_integer(value, column.parameter):
+                text.put(column.fragment + value)
+                continue
+            text.put(column.fragment + column.write(column.decode(value)))
+
+    def _packed(self, columns: list[ColumnPlan], row: RawRow, old: bool) -> None:  # noqa: FBT001
+        """Append these columns of a packed row; quick for columns in their order."""
+        packed = row.packed
+        assert packed is not None
+        sent = packed
+        text = self.text
+        place = row.start
+        index = 0
+        for column in columns:
+            if column.index < index:
+                place = row.start
+                index = 0
+            while index < column.index:
+                place = rows.place_behind(sent, place, len(packed))
+                index += 1
+            if sent[place] != 0x74:
+                self._missing(column, sent[place] == 0x6E, old)
+                place += 1
             else:
-                out.append(text)
-        if _DIRECT:
-            out.append(scratch.take())
+                size = rows.length_at(sent, place + 1)
+                place += 5
+                if not column.taken or not text.put_value(
+                    column.fragment, column.taken, column.parameter, sent, place, size
+                ):
+                    value = packed[place : place + size]
+                    text.put(column.fragment + column.write(column.decode(value)))
+                place += size
+            index += 1
+
+    def _missing(self, column: ColumnPlan, null: bool, old: bool) -> None:  # noqa: FBT001
+        """Append a column that is NULL, or that was not sent."""
+        if null:
+            self.text.put(column.null)
+            if column.null_lost:
+                self.nulls |= _ONE << column.index
+        else:
+            self.text.put(column.fallback if old else column.unavailable)
+            self.unchanged |= _ONE << column.index
 
 
 def _is_integer(text: bytes, bits: int) -> bool:

@@ -1,5 +1,6 @@
 cimport cython
-from cdc.serializers cimport json_numbers, json_time, memory
+from cdc cimport memory
+from cdc.serializers cimport json_numbers, json_time
 
 cdef int _STRING
 cdef int _INTEGER
@@ -15,6 +16,7 @@ cdef int _TIME
 cdef int _VARIABLE_DECIMAL
 cdef int _NUMBER_STRING
 
+cdef bint _DIRECT
 cdef Py_ssize_t _ROOM_FACTOR
 cdef Py_ssize_t _ROOM_BYTES
 cdef const unsigned char* _ESCAPES
@@ -26,14 +28,24 @@ cdef const unsigned char* _UUID_BYTES
 @cython.final
 cdef class Scratch:
     cdef bytearray _memory
+    cdef list _parts
     cdef Py_ssize_t _room
     cdef readonly Py_ssize_t size
+
+    cpdef begin(self)
 
     @cython.locals(length=Py_ssize_t)
     cpdef put(self, bytes text)
 
-    @cython.locals(start=Py_ssize_t, size=Py_ssize_t, end=Py_ssize_t)
-    cpdef bint put_value(self, bytes fragment, int way, int parameter, bytes raw) except -1
+    cpdef put_number(self, long long number)
+
+    @cython.locals(length=Py_ssize_t, end=Py_ssize_t, raw="const unsigned char*")
+    cpdef bint put_value(
+        self, bytes fragment, int way, int parameter, const unsigned char* packed, Py_ssize_t start, Py_ssize_t size
+    ) except -1
+
+    @cython.locals(written=bytearray, end=Py_ssize_t)
+    cdef bint _put_value(self, bytes fragment, int way, int parameter, const unsigned char* raw, Py_ssize_t size) except -1
 
     cpdef bytes take(self)
 

@@ -10,7 +10,9 @@ must be room for _ROOM_FACTOR bytes for each byte of `raw`, and _ROOM_BYTES more
 
 from typing import Final
 
-from cdc.serializers import json_numbers, json_time, memory
+from cdc import memory
+from cdc.compiled import is_compiled
+from cdc.serializers import json_numbers, json_time
 from cdc.serializers.json_ways import (
     WAY_BOOLEAN,
     WAY_DAYS,
@@ -42,6 +44,7 @@ _TIME: Final = WAY_TIME
 _VARIABLE_DECIMAL: Final = WAY_VARIABLE_DECIMAL
 _NUMBER_STRING: Final = WAY_NUMBER_STRING
 
+_DIRECT: Final = is_compiled("cdc.serializers.json_text")
 _ROOM_FACTOR: Final = 6
 _ROOM_BYTES: Final = 64
 
@@ -56,38 +59,73 @@ _UUID_BYTES: Final = _UUID_TABLE
 class Scratch:
     """JSON text in the making. `size` is how long it is."""
 
-    __slots__ = ("_memory", "_room", "size")
+    __slots__ = ("_memory", "_parts", "_room", "size")
 
     def __init__(self) -> None:
         self._room = 4096
         self._memory = bytearray(self._room)
+        # In plain Python, joining parts is quicker than writing into memory.
+        self._parts: list[bytes] = []
         self.size = 0
+
+    def begin(self) -> None:
+        """Forget what was appended and not taken."""
+        self.size = 0
+        self._parts.clear()
 
     def put(self, text: bytes) -> None:
         """Append this."""
         length = len(text)
-        if self.size + length > self._room:
-            self._grow(length)
-        memory.copy(self._memory, self.size, text, length)
+        if _DIRECT:
+            if self.size + length > self._room:
+                self._grow(length)
+            memory.copy(self._memory, self.size, text, length)
+        else:
+            self._parts.append(text)
         self.size += length
 
-    def put_value(self, fragment: bytes, way: int, parameter: int, raw: bytes) -> bool:
-        """Append `fragment` and the JSON of a value; False, and nothing appended, if it is rare."""
-        start = len(fragment)
-        size = len(raw)
-        if self.size + start + _ROOM_FACTOR * size + _ROOM_BYTES > self._room:
-            self._grow(start + _ROOM_FACTOR * size + _ROOM_BYTES)
-        memory.copy(self._memory, self.size, fragment, start)
-        end = value(way, parameter, raw, size, self._memory, self.size + start)
+    def put_number(self, number: int) -> None:
+        """Append a number below 2**63 as decimal digits."""
+        if _DIRECT:
+            if self.size + _ROOM_BYTES > self._room:
+                self._grow(_ROOM_BYTES)
+            self.size = json_time.digits(number, self._memory, self.size)
+        else:
+            self.put(b"%d" % number)
+
+    def put_value(
+        self, fragment: bytes, way: int, parameter: int, packed: bytes, start: int, size: int
+    ) -> bool:
+        """Append `fragment` and the JSON of the `size` bytes at `start`.
+
+        False, and nothing appended, if the value is rare.
+        """
+        raw = memory.part(packed, start, size)
+        if not _DIRECT:
+            return self._put_value(fragment, way, parameter, raw, size)
+        length = len(fragment)
+        if self.size + length + _ROOM_FACTOR * size + _ROOM_BYTES > self._room:
+            self._grow(length + _ROOM_FACTOR * size + _ROOM_BYTES)
+        memory.copy(self._memory, self.size, fragment, length)
+        end = value(way, parameter, raw, size, self._memory, self.size + length)
         if end < 0:
             return False
         self.size = end
         return True
 
+    def _put_value(self, fragment: bytes, way: int, parameter: int, raw: bytes, size: int) -> bool:
+        """The same in plain Python, where nothing that has to be quick goes this way."""
+        written = bytearray(_ROOM_FACTOR * size + _ROOM_BYTES)
+        end = value(way, parameter, raw, size, written, 0)
+        if end < 0:
+            return False
+        self.put(fragment + written[:end])
+        return True
+
     def take(self) -> bytes:
         """What was appended; begins anew."""
-        text = memory.taken(self._memory, self.size)
-        self.size = 0
+        text = memory.taken(self._memory, self.size) if _DIRECT else b"".join(self._parts)
+        self.begin()
         return text
 
     def _grow(self, more: int) -> None:
@@ -139,7 +177,9 @@ def string(raw: bytes, size: int, out: bytearray, at: int) -> int:
     """A string with what JSON and Jackson escape; -1 for bytes that are not UTF-8."""
     out[at] = 34
     at += 1
-    index = 0
+    index = memory.plain(raw, size)
+    memory.copy(out, at, raw, index)
+    at += index
     while index < size:
         byte = raw[index]
         if byte > 127:

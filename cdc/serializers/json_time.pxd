@@ -1,5 +1,5 @@
 cimport cython
-from cdc.serializers cimport memory
+from cdc cimport memory
 
 @cython.locals(length=Py_ssize_t, index=Py_ssize_t, rest="long long")
 cdef Py_ssize_t digits(long long amount, unsigned char* out, Py_ssize_t at) noexcept

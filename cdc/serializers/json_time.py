@@ -4,7 +4,7 @@ A hot module: plain Python that setup.py compiles (declarations in json_time.pxd
 keep to what json_text says of its own: they answer -1 for all that is rare or wrong.
 """
 
-from cdc.serializers import memory
+from cdc import memory
 
 
 def digits(amount: int, out: bytearray, at: int) -> int:

@@ -2,7 +2,9 @@
 cimport cython
 
 from cdc cimport event as changes
-from cdc.event cimport ChangeEvent, RawRow, Transaction
+from cdc cimport rows
+from cdc.event cimport ChangeEvent, Transaction
+from cdc.rows cimport RawRow
 from connectors.postgres.pgoutput cimport Table
 
 cdef class RowMaker:

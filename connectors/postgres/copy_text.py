@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from cdc import event as changes
+from cdc import rows
 from cdc.errors import DecodeError
 from cdc.event import ChangeEvent, Transaction
 from connectors.postgres.pgoutput import Table
@@ -39,7 +40,7 @@ class RowMaker:
     def event(self, line: bytes, marker: str) -> ChangeEvent:
         """The event of one line, which ends with a newline. Raises DecodeError."""
         table = self._table
-        row = changes.raw_row(table.layout, fields(line, table.width))
+        row = rows.raw_row(table.layout, fields(line, table.width))
         ordinal = self.ordinal
         self.ordinal = ordinal + 1
         return changes.change(

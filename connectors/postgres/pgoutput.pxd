@@ -2,7 +2,9 @@
 cimport cython
 
 from cdc cimport event as changes
-from cdc.event cimport ChangeEvent, RawRow, RowLayout, Transaction
+from cdc cimport rows
+from cdc.event cimport ChangeEvent, Transaction
+from cdc.rows cimport RawRow, RowLayout
 from connectors.postgres.blocks cimport Block
 
 cdef int _HEADER
@@ -35,7 +37,7 @@ cdef class Decoder:
     cdef RawRow _old_row(self, bytes data, int kind, Table table)
 
     @cython.locals(
-        end=Py_ssize_t, pos=Py_ssize_t, size=Py_ssize_t, width=Py_ssize_t, form=int, raw=list,
+        end=Py_ssize_t, pos=Py_ssize_t, start=Py_ssize_t, behind=Py_ssize_t, width=Py_ssize_t,
         bytes_at="const unsigned char*",
     )
     cdef RawRow _row(self, bytes data, int kind, int mark, Table table)
@@ -44,7 +46,7 @@ cdef class Decoder:
     cdef _truncate(self, bytes data, list events)
 
 @cython.locals(new=list, old=list, index=Py_ssize_t)
-cdef _complete(RawRow after, RawRow before)
+cdef RawRow _completed(RawRow after, RawRow before)
 
 @cython.locals(number="unsigned long long")
 cdef unsigned long long _uint32(bytes data, Py_ssize_t pos) except? 0

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from typing import Final
 
 from cdc import event as changes
+from cdc import rows
 from cdc.errors import DecodeError
-from cdc.event import UNCHANGED, ChangeEvent, RawRow, RowLayout, Transaction
+from cdc.event import ChangeEvent, Transaction
+from cdc.rows import UNCHANGED, RawRow, RowLayout
 from cdc.schema import TableSchema
 from connectors.postgres.blocks import Block
 from connectors.postgres.messages import (
@@ -178,7 +180,7 @@ class Decoder:
             before = self._old_row(data, kind, table)
             after = self._row(data, kind, 0x4E, table)
             if self._partial and before is not None:
-                _complete(after, before)
+                after = _completed(after, before)
             event = changes.change(
                 "u", table.schema, before, after, self.transaction, ordinal, lsn, None
             )
@@ -204,17 +206,15 @@ class Decoder:
             return None
         row = self._row(data, kind, 0x4B, table)
         # The server sends the columns outside the identity as NULL, which they need not be.
-        raw = row.raw
+        raw = list(row.values())
         index = 0
         for known in table.in_identity:
             if not known:
                 raw[index] = _UNCHANGED
             index += 1  # noqa: SIM113 - enumerate makes a tuple per column when compiled
-        return row
+        return rows.raw_row(table.layout, raw)
 
-    def _row(  # noqa: C901 - one pass over the bytes; a call per column would cost as much again
-        self, data: bytes, kind: int, mark: int, table: Table
-    ) -> RawRow:
+    def _row(self, data: bytes, kind: int, mark: int, table: Table) -> RawRow:
         """The row at `_pos` behind its `mark`; `_pos` moves behind it, `_partial` is set.
 
         Source: PostgreSQL manual, Logical Replication Message Formats, TupleData.
@@ -234,37 +234,17 @@ class Decoder:
                 kind=NAMES[kind],
             )
         pos += 3
+        start = pos
         self._partial = False
-        raw: list[object] = []
         for _ in range(width):
-            if pos >= end:
-                raise short(data, kind)
-            form = bytes_at[pos]
-            if form == 0x74:
-                if end - pos < 5:
-                    raise short(data, kind)
-                size = bytes_at[pos + 1]
-                size = (size << 8) | bytes_at[pos + 2]
-                size = (size << 8) | bytes_at[pos + 3]
-                size = (size << 8) | bytes_at[pos + 4]
-                pos += 5
-                if size > end - pos:
-                    raise short(data, kind)
-                raw.append(bytes_at[pos : pos + size])
-                pos += size
-            elif form == 0x6E:
-                raw.append(None)
-                pos += 1
-            elif form == 0x75:
-                raw.append(_UNCHANGED)
+            behind = rows.place_behind(bytes_at, pos, end)
+            if behind < 0:
+                raise _no_value(data, pos, kind)
+            if bytes_at[pos] == 0x75:
                 self._partial = True
-                pos += 1
-            else:
-                raise DecodeError(
-                    f"a value of unknown form {form:#04x}", offset=pos, kind=NAMES[kind]
-                )
+            pos = behind
         self._pos = pos
-        return changes.raw_row(table.layout, raw)
+        return rows.packed_row(table.layout, data, start)
 
     def _truncate(self, data: bytes, events: list[ChangeEvent]) -> None:
         """One event for each captured table that the statement emptied, in its order."""
@@ -298,13 +278,21 @@ class Decoder:
         )
 
 
-def _complete(after: RawRow, before: RawRow) -> None:
-    """Take values that did not change from the old row where it has them (identity FULL)."""
-    new = after.raw
-    old = before.raw
+def _no_value(data: bytes, pos: int, kind: int) -> DecodeError:
+    """Why there is no value at `pos`."""
+    if pos >= len(data) or data[pos] == 0x74:
+        return short(data, kind)
+    return DecodeError(f"a value of unknown form {data[pos]:#04x}", offset=pos, kind=NAMES[kind])
+
+
+def _completed(after: RawRow, before: RawRow) -> RawRow:
+    """Values that did not change, from the old row where it has them (identity FULL)."""
+    new = list(after.values())
+    old = before.values()
     for index in range(len(new)):
         if new[index] is _UNCHANGED:
             new[index] = old[index]
+    return rows.raw_row(after.layout, new)
 
 
 def _uint32(data: bytes, pos: int) -> int:

@@ -119,7 +119,7 @@ def test_a_way_writes_what_decoder_and_writer_write_or_nothing(
     scratch = Scratch()
 
     taken = FORMS[column.way] == form(kind) and scratch.put_value(
-        b'"v":', column.way, column.parameter, raw
+        b'"v":', column.way, column.parameter, raw, 0, len(raw)
     )
 
     if taken:
@@ -149,7 +149,7 @@ def test_usual_values_have_a_way(kind: LogicalType, raw: bytes) -> None:
     scratch = Scratch()
 
     assert column.way != WAY_NONE
-    assert scratch.put_value(b"", column.way, column.parameter, raw)
+    assert scratch.put_value(b"", column.way, column.parameter, raw, 0, len(raw))
     assert column.write(decoder(kind)(raw)) == scratch.take()
 
 
@@ -185,7 +185,7 @@ def test_text_that_is_no_value_is_not_written(kind: LogicalType, raw: bytes) -> 
     column = column_of(kind, Options())
     scratch = Scratch()
 
-    assert not scratch.put_value(b'"v":', column.way, column.parameter, raw)
+    assert not scratch.put_value(b'"v":', column.way, column.parameter, raw, 0, len(raw))
     assert scratch.take() == b""
 
 
@@ -195,7 +195,7 @@ def test_text_grows_as_long_as_it_must() -> None:
     column = column_of(logical.String(), Options())
 
     scratch.put(b"[")
-    assert scratch.put_value(b"", column.way, column.parameter, long)
+    assert scratch.put_value(b"", column.way, column.parameter, long, 0, len(long))
     scratch.put(b"]" * 100_000)
 
     assert scratch.take() == b'["' + b"\\u0001" * 100_000 + b'"' + b"]" * 100_000

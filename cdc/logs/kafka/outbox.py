@@ -7,17 +7,17 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from cdc.errors import CdcError
-from cdc.event import EVERY_PARTITION, Record, Topic
+from cdc.event import Record
 from cdc.logs.kafka.client import Clients, left_s
 from cdc.logs.kafka.config import Config
 from cdc.logs.kafka.failures import Reasons, kafka_error
+from cdc.logs.kafka.queueing import Feeder
 from cdc.logs.kafka.topics import Topics
 
 SLICE: Final = 256
 """Records between two looks at the clock and at the brokers' answers."""
 # The queue is bounded in bytes; librdkafka's largest count keeps its own bound out of the way.
 _MESSAGES_MAX: Final = 10_000_000
-_ANY_PARTITION: Final = -1
 _WAIT_S: Final = 0.1
 
 
@@ -31,11 +31,9 @@ class Outbox:
         self, config: Config, clients: Clients, topics: Topics, properties: dict[str, object]
     ) -> None:
         self._clients = clients
-        self._topics = topics
         self.reasons = Reasons()
         self._failed: tuple[KafkaError, str] | None = None
         self._taken = 0
-        self._ready: set[str] = set()
         self.producer: Producer = clients.producer(
             self.reasons,
             {
@@ -50,6 +48,9 @@ class Outbox:
                 **properties,
             },
         )
+        self._feeder = Feeder(
+            self.producer.produce, (BufferError, KafkaException), topics.partitions
+        )
 
     def append(self, records: Sequence[Record], timeout_s: float) -> bool:
         """Queue records in order. False: the queue is full; call again with the same.
@@ -57,12 +58,18 @@ class Outbox:
         Raises what `raise_failure` raises.
         """
         deadline_s = time.monotonic() + timeout_s
-        while self._taken < len(records):
-            if not self._queue_all(records[self._taken : self._taken + SLICE], deadline_s):
-                return False
+        queued = records if isinstance(records, list) else list(records)
+        while self._taken < len(queued):
+            stop = min(self._taken + SLICE, len(queued))
+            fed = self._feeder.feed(queued, self._taken, stop)
+            self._taken = self._feeder.index
+            if not fed:
+                if not self._queue(queued[self._taken], deadline_s):
+                    return False
+                self._taken += 1
             self.producer.poll(0)
             self.raise_failure()
-            if self._taken < len(records) and left_s(deadline_s) == 0:
+            if self._taken < len(queued) and left_s(deadline_s) == 0:
                 return False
         self._taken = 0
         return True
@@ -94,49 +101,15 @@ class Outbox:
         """Drop what is queued. The producer ends with its last reference, waiting for nothing."""
         self.producer.purge()
 
-    def _queue_all(self, records: Sequence[Record], deadline_s: float) -> bool:
-        """Queue these, counting in `_taken`; what is not usual with one is up to `_queue`."""
-        produce = self.producer.produce
-        topic: Topic | None = None
-        name = ""
-        queued = 0
-        try:
-            for record in records:
-                if record.topic is not topic:
-                    topic = record.topic
-                    name = topic.name
-                    if name not in self._ready:
-                        self._topics.partitions(topic)
-                        self._ready.add(name)
-                if record.partition is None:
-                    try:
-                        produce(
-                            name,
-                            record.value,
-                            record.key,
-                            headers=record.all_headers(),  # type: ignore[arg-type]
-                        )
-                    except (BufferError, KafkaException):
-                        if not self._queue(record, deadline_s):
-                            return False
-                elif not self._queue(record, deadline_s):
-                    return False
-                queued += 1
-        finally:
-            self._taken += queued
-        return True
-
     def _queue(self, record: Record, deadline_s: float) -> bool:
-        partition = record.partition
-        if partition is None or partition == EVERY_PARTITION:
-            partition = _ANY_PARTITION
+        """Queue the record that the feeder could not, waiting for room; False without room."""
         while True:
             try:
                 self.producer.produce(
                     record.topic.name,
                     value=record.value,
                     key=record.key,
-                    partition=partition,
+                    partition=self._feeder.partition(record),
                     headers=record.all_headers(),  # type: ignore[arg-type] # lists are invariant
                 )
             except BufferError:

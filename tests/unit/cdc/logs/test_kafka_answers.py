@@ -488,7 +488,7 @@ def test_a_commit_without_transactions_writes_the_position_last_and_goes_on_wher
 
 def test_a_full_queue_takes_a_record_for_one_partition_later(play: Callable[..., None]) -> None:
     there = {TOPIC.name: Answer(SimpleNamespace(partitions=[0]))}
-    producer = Scripted(produce=(BufferError("full"), None))
+    producer = Scripted(produce=(BufferError("full"), BufferError("full"), None))
     play(admin=admin(describe_topics=there), producer=producer)
     clients = Clients(config())
     box = Outbox(config(), clients, Topics(clients, TopicsConfig()), {})
