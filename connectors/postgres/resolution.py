@@ -186,10 +186,11 @@ class _Resolution:
                 hint="Exclude it with a `columns` transform, or the table with `exclude_tables`; "
                 "then restart the source.",
             )
-        logical = Column(sent.name, kind, nullable=not self._types.not_null(sent.type_oid))
-        return KnownColumn(
-            sent.type_oid, sent.type_modifier, not_null=False, made=0, logical=logical
-        )
+        # What identifies rows is NOT NULL, unless it is the whole row.
+        not_null = sent.in_identity and relation.identity in {"d", "i"}
+        nullable = not (not_null or self._types.not_null(sent.type_oid))
+        logical = Column(sent.name, kind, nullable)
+        return KnownColumn(sent.type_oid, sent.type_modifier, not_null, 0, logical)
 
     def key(self) -> tuple[tuple[str, ...], bool, int]:
         """The key's columns, whether they are the primary key, and who made it.

@@ -23,6 +23,8 @@ from tests.lab.postgres_database import PostgresDatabase
 
 # Recorded run -> the scripts that it ran.
 RUNS = {
+    "ddl": "ddl",
+    "ddl_slow": "ddl_slow",
     "types_default": "types",
     "types_noschema": "types",
     "types_binary_base64": "types",

@@ -87,6 +87,20 @@ def test_rows_of_a_table_that_is_made_again_come_behind_the_changes_of_the_old_o
     assert capture.state()["public.a"][2,] == (2, "new")
 
 
+def test_renamed_table_is_read_again_under_its_new_name(
+    postgres_database: PostgresDatabase, tmp_path: Path
+) -> None:
+    capture = started(postgres_database, tmp_path)
+    postgres_database.execute("INSERT INTO a VALUES (1)")
+    capture.until_current()
+
+    postgres_database.execute("ALTER TABLE a RENAME TO b", "INSERT INTO b VALUES (2)")
+    capture.until_current()
+    capture.close()
+
+    assert capture.state() == {"public.a": {(1,): (1,)}, "public.b": {(1,): (1,), (2,): (2,)}}
+
+
 def test_partition_that_is_made_or_attached_is_captured_with_its_rows(
     postgres_database: PostgresDatabase, tmp_path: Path
 ) -> None:

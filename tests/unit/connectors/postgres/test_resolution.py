@@ -48,7 +48,7 @@ def test_older_relation_decodes_by_its_own_names_and_types() -> None:
 
     assert found.schema.columns == (
         Column("gone", String("text")),
-        Column("n", Int64()),
+        Column("n", Int64(), nullable=False),
         Column("id", Int32(), nullable=False),
     )
     assert found.schema.key_names == ("n",)
