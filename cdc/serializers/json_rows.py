@@ -119,6 +119,9 @@ class RowWriter:
             raise SchemaError(f"a row of {plan.where} does not fit its structure")
         self.unchanged = 0
         self.nulls = 0
+        if not plan.columns:
+            # Otherwise the brace stands in front of the first column's name.
+            self.text.put(b"{")
         self._columns(plan, plan.columns, row, old)
         self.text.put(b"}")
 

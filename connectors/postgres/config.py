@@ -31,6 +31,24 @@ def _publication_name(name: str) -> str:
 TablePattern = Annotated[str, AfterValidator(_table_pattern)]
 
 
+class SnapshotTable(BaseModel):
+    """What the initial snapshot reads of some tables."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    where: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="Condition in SQL, as behind WHERE: only these rows are read. Changes of all "
+        "rows are streamed.",
+    )
+    columns: tuple[str, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Columns to read, with those of the key; the others come as not sent, as an "
+        "unchanged large value does.",
+    )
+
+
 class Config(BaseModel):
     """A Postgres database to capture."""
 
@@ -146,6 +164,29 @@ class Config(BaseModel):
         ge=1024,
         le=1 << 28,
         description="Bytes read at once by a snapshot, at most; a larger row comes alone.",
+    )
+
+    snapshot_readers: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Processes that read a snapshot, each over a connection of its own; 1: the "
+        "capture process alone. Default: half as many as there are processors, at most 4.",
+    )
+    snapshot_chunk_bytes_max: int = Field(
+        default=32 << 20,
+        ge=8192,
+        le=1 << 40,
+        description="How much of a table one of several readers takes at once.",
+    )
+    snapshot_order: tuple[TablePattern, ...] = Field(
+        default=(),
+        description="Tables whose rows are read first, in this order; the others follow by name.",
+    )
+    snapshot_tables: dict[TablePattern, SnapshotTable] = Field(
+        default_factory=dict,
+        description="What a snapshot reads of tables that are not to be read whole, by "
+        "`schema.table`; the first that fits decides.",
     )
 
     @model_validator(mode="after")

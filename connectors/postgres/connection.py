@@ -84,6 +84,15 @@ class Dialer:
         return self._dial(replication="database")
 
     @property
+    def address(self) -> tuple[tuple[str, str], ...]:
+        """Where all connections go, for a dialer in another process: see `pin`."""
+        return tuple((name, str(value)) for name, value in self._pinned.items())
+
+    def pin(self, address: tuple[tuple[str, str], ...]) -> None:
+        """Connect to the server that another dialer has chosen, and no other."""
+        self._pinned = dict(address)
+
+    @property
     def home(self) -> Home:
         """The server that all connections are on; there must have been one."""
         assert self._home is not None, "connect first"

@@ -23,6 +23,10 @@ _PUBLICATION_GONE: Final = (
     "may stay undecodable for this slot; then run `cdc reset SOURCE`."
 )
 _NO_RIGHT: Final = "Grant the right; `cdc check` prints the exact statement."
+_HIDDEN: Final = (
+    "Rows would be left out without a word. Run: ALTER ROLE <user> BYPASSRLS; or let the role own "
+    "the table, or exclude the table."
+)
 _FULL: Final = "Drop slots that nobody uses, or raise max_replication_slots and restart the server."
 _SYNCED: Final = (
     "The slot of a standby that follows one on the primary can be read once the standby is "
@@ -55,6 +59,7 @@ _RULES: Final[tuple[_Rule, ...]] = (
         SourceRefused,
         _PUBLICATION_GONE,
     ),
+    ("42501", "row-level security", ("check_enable_rls",), SourceRefused, _HIDDEN),
     ("42501", "", (), SourceRefused, _NO_RIGHT),
     ("53400", "", (), SourceRefused, _FULL),
     ("55006", "", (), TransientError, _BUSY),

@@ -1,264 +1,254 @@
-"""The rows that exist, read in one view of the database with COPY."""
+"""The rows that exist, read by the capture process itself over one connection."""
 
 import contextlib
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, LiteralString
+from typing import Any, Final, Protocol
 
 import psycopg
-from psycopg import sql
-from psycopg.pq import ExecStatus
 
-from cdc.errors import TransientError
-from cdc.event import ChangeEvent, Transaction
-from cdc.protocols import TableProgress
+from cdc.event import ChangeEvent, Record, Transaction
 from connectors.postgres.catalog import ExcludedColumns, describe
-from connectors.postgres.connection import rows_of, translated
-from connectors.postgres.copy_stream import CopyStream, next_result
+from connectors.postgres.connection import translated
 from connectors.postgres.copy_text import RowMaker
 from connectors.postgres.lsn import Lsn
+from connectors.postgres.markers import Markers
 from connectors.postgres.pgoutput import Table
-from connectors.postgres.refusals import result_error
+from connectors.postgres.range_copy import Locked, RangeCopy, gone, still_locked
 from connectors.postgres.resume import table_part
-from connectors.postgres.tables import CapturedTable
+from connectors.postgres.row_form import PartialRowMaker, row_form, row_maker, unread_columns
+from connectors.postgres.snapshot_progress import Tally
+from connectors.postgres.table_reads import Piece, TableRead, range_source
+from connectors.postgres.view import begin_reading, transaction_of
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-_BEGIN: Final[LiteralString] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-# A lock that somebody holds against readers ends this attempt, not the patience of the whole loop.
-_LOCK_TIMEOUT: Final[LiteralString] = "SET LOCAL lock_timeout = '5s'"
-_CLOCK: Final[LiteralString] = """
-SELECT (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::pg_catalog.int8,
-       pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text
-"""
-# The catalog row is the view's, the function's answer is the present.
-_FILES: Final[LiteralString] = """
-SELECT c.relfilenode = pg_catalog.pg_relation_filenode(c.oid)
-FROM pg_catalog.pg_class c WHERE c.oid = %s
-"""
-_HORIZON: Final[LiteralString] = """
-SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.text,
-       pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text
-"""
+LOCK_ATTEMPTS: Final = 30
+"""Each waits two seconds (lock_timeout), and other tables are read in between."""
+
+_DESCRIBED_AT_ONCE: Final = 200
+# Thousands of empty tables must not keep the lease from being looked at.
+_PARTS_MAX: Final = 100
 
 
 @dataclass(slots=True)
 class SnapshotLot:
-    """What one read gave: events, checkpoint parts of tables that are finished, and the size."""
+    """What one read gave: events, records behind them, and parts of tables that are finished.
+
+    `encoded` changes made the records. `size_bytes` is what the server sent.
+    """
 
     events: list[ChangeEvent] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    encoded: int = 0
     parts: dict[str, bytes | None] = field(default_factory=dict)
     size_bytes: int = 0
 
-
-@dataclass(slots=True)
-class _Reading:
-    """The table that is being read. `starts`: no row of it was handed out yet."""
-
-    table: CapturedTable
-    maker: RowMaker
-    copy: CopyStream
-    doing: str
-    starts: bool = True
+    @property
+    def empty(self) -> bool:
+        """Nothing came."""
+        return not (self.events or self.records or self.parts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """The last row read, kept back until it is known what follows it.
+class Snapshot(Protocol):
+    """What reads the rows, however many processes it takes."""
 
-    `marker` is right if another row of its table follows. `part` is set when its table has ended.
-    """
-
-    line: bytes
-    maker: RowMaker
-    marker: str
-    part: tuple[str, bytes] | None = None
-
-
-class Snapshot:
-    """Reads tables one after the other; takes over `connection` and closes it.
-
-    `position` is what the rows carry as their place in the source. Markers as Debezium sets them:
-    a row is `last` before it is `first`, before `last_in_data_collection`, before
-    `first_in_data_collection`, before `true`.
-    """
-
-    def __init__(
-        self,
-        connection: Connection,
-        tables: Sequence[CapturedTable],
-        position: Lsn,
-        rows_max: int,
-        bytes_max: int,
-        excluded_columns: ExcludedColumns = (),
-    ) -> None:
-        self.finished = False
-        self._excluded_columns = excluded_columns
-        self._connection = connection
-        self._todo = list(reversed(tables))
-        self._position = int(position)
-        self._rows_max = rows_max
-        self._bytes_max = bytes_max
-        self._reading: _Reading | None = None
-        self._held: _Held | None = None
-        self._any_row = False
-        self._rows_done: dict[str, int] = {}
-
-    def open_view(self, exported: str | None) -> None:
-        """Fix what is seen: the exported snapshot, or the database as it is now."""
-        with translated("opening the snapshot's view"):
-            self._connection.execute(_BEGIN)
-            if exported is not None:
-                self._connection.execute(
-                    sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(exported))
-                )
-            self._connection.execute(_LOCK_TIMEOUT)
-            self._connection.execute(_CLOCK)
+    finished: bool
+    tally: Tally
 
     def poll(self, timeout_s: float) -> SnapshotLot:
         """The next rows; an empty lot when none came in time. Sets `finished` behind the last row.
 
         Raises TransientError when a table was changed so that the view cannot show it any more.
         """
+        ...
+
+    def close(self) -> None:
+        """End the view and its connections. Repeatable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The structure of a table's rows; what is not read of them; what makes events of them."""
+
+    table: Table
+    unread: tuple[str, ...]
+    maker: RowMaker | PartialRowMaker
+    transaction: Transaction
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns to read, in the order of the structure."""
+        names = [column.name for column in self.table.schema.columns]
+        return [name for name in names if name not in self.unread]
+
+
+class Forms:
+    """The forms of the tables, looked up for many of them at once."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        reads: Sequence[TableRead],
+        excluded_columns: ExcludedColumns,
+        position: int,
+    ) -> None:
+        """`position` is what the rows carry as their place in the source."""
+        self._connection = connection
+        self._ahead = deque(reads)
+        self._excluded_columns = excluded_columns
+        self._position = position
+        self._known: dict[int, Form] = {}
+
+    def of(self, read: TableRead) -> Form:
+        """The form of a table. The connection must be free.
+
+        Raises TransientError when it is gone from the view.
+        """
+        while read.table.oid not in self._known and self._ahead:
+            self._describe(
+                [self._ahead.popleft() for _ in range(min(_DESCRIBED_AT_ONCE, len(self._ahead)))]
+            )
+        form = self._known.get(read.table.oid)
+        if form is None:
+            raise gone(read.table.qualified_name)
+        return form
+
+    def forget(self, read: TableRead) -> None:
+        """The table has been read."""
+        self._known.pop(read.table.oid, None)
+
+    def _describe(self, reads: Sequence[TableRead]) -> None:
+        with translated("looking up the tables of the snapshot"):
+            oids = [read.table.oid for read in reads]
+            found = describe(self._connection, oids, self._excluded_columns)
+        transaction = transaction_of(self._connection)
+        for read in reads:
+            facts = found.get(read.table.oid)
+            if facts is None:
+                continue
+            table = row_form(facts, read.published)
+            unread = unread_columns(table, read.wanted)
+            maker = row_maker(table, unread, transaction, self._position)
+            self._known[read.table.oid] = Form(table, unread, maker, transaction)
+
+
+@dataclass(slots=True)
+class Ends:
+    """When tables end: how many of their parts are still to be read."""
+
+    left: dict[int, int]
+
+    def ended(self, read: TableRead) -> bool:
+        """One more part has been read; whether it was the last."""
+        self.left[read.table.oid] -= 1
+        return self.left[read.table.oid] == 0
+
+
+@dataclass(slots=True)
+class _Work:
+    """A relation to read, and how often it was found locked."""
+
+    read: TableRead
+    piece: Piece
+    attempts: int = 0
+
+
+class LocalSnapshot:
+    """Reads relations one after the other; takes over `connection`, whose view is open."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        reads: Sequence[TableRead],
+        position: Lsn,
+        rows_max: int,
+        bytes_max: int,
+        excluded_columns: ExcludedColumns = (),
+    ) -> None:
+        self.finished = False
+        self.tally = Tally(reads)
+        self._connection = connection
+        self._rows_max = rows_max
+        self._bytes_max = bytes_max
+        self._todo = deque(_Work(read, piece) for read in reads for piece in read.pieces)
+        self._ends = Ends({read.table.oid: len(read.pieces) for read in reads})
+        self._forms = Forms(connection, reads, excluded_columns, int(position))
+        self._markers = Markers()
+        begin_reading(connection)
+        self._work: _Work | None = None
+        self._form: Form | None = None
+        self._copy: RangeCopy | None = None
+
+    def poll(self, timeout_s: float) -> SnapshotLot:
+        """See Snapshot."""
         lot = SnapshotLot()
-        while not lot.events and not self.finished:
-            if self._reading is None and not self._begin_table():
-                self._release("last", lot)
+        while not (lot.events or len(lot.parts) >= _PARTS_MAX or self.finished):
+            if self._copy is None and not self._begin():
+                self._markers.finish(lot.events, lot.parts)
                 self.finished = True
                 break
-            reading = self._reading
-            assert reading is not None
-            lines = reading.copy.read(timeout_s, self._rows_max, self._bytes_max)
-            lot.size_bytes += sum(map(len, lines))
+            work, copy = self._work, self._copy
+            assert work is not None
+            assert copy is not None
+            try:
+                lines = copy.read(timeout_s, self._rows_max, self._bytes_max)
+            except Locked:
+                self._later(work)
+                continue
             if lines:
-                self._take(reading, lines, lot)
-            if reading.copy.ended:
-                self._end_table(reading, lot)
+                self._take(work.read, lines, lot)
+            if copy.ended:
+                self._end(work.read, lot)
             elif not lines:
                 break
         return lot
 
-    def progress(self) -> tuple[TableProgress, ...]:
-        """How far each table is that has begun."""
-        reading = self._reading
-        if reading is not None:
-            self._rows_done[reading.table.qualified_name] = reading.maker.ordinal
-        return tuple(
-            TableProgress(name, rows, None, reading is None or name != reading.table.qualified_name)
-            for name, rows in self._rows_done.items()
-        )
-
     def close(self) -> None:
-        """End the view and its connection. Repeatable."""
+        """See Snapshot."""
         with contextlib.suppress(psycopg.Error):
             self._connection.close()
 
-    def _begin_table(self) -> bool:
-        """Start reading the next table; False when there is none."""
+    def _begin(self) -> bool:
+        """Start reading the next relation; False when there is none."""
         if not self._todo:
             return False
-        table = self._todo.pop()
-        doing = f"reading the rows of {table.qualified_name}"
-        with translated(doing):
-            self._reading = self._start_copy(table, doing)
+        work = self._work = self._todo.popleft()
+        form = self._form = self._forms.of(work.read)
+        source = range_source(work.read, work.piece, (0, None), form.columns)
+        self._copy = RangeCopy(self._connection.pgconn, source)
         return True
 
-    def _start_copy(self, table: CapturedTable, doing: str) -> _Reading:
-        name = sql.Identifier(table.namespace, table.table)
-        execute = self._connection.execute
-        try:
-            # COPY takes this lock anyway; taken first, what the catalog says stays true.
-            execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(name))
-            same_file = execute(_FILES, (table.oid,)).fetchone()
-            catalog = describe(self._connection, [table.oid], self._excluded_columns)
-            facts = catalog.get(table.oid)
-            if facts is None or same_file is None or not same_file[0]:
-                raise _changed(table)
-            columns = [column.name for column in facts.schema.columns]
-            statement = sql.SQL("COPY {} {} TO STDOUT").format(name, _column_list(columns))
-            now_us, xmax = rows_of(self._connection, doing, _CLOCK)[0]
-            pgconn = self._connection.pgconn
-            pgconn.send_query(statement.as_bytes(None))
-            result = next_result(pgconn, None)
-        except (
-            psycopg.errors.UndefinedTable,
-            psycopg.errors.UndefinedColumn,
-            psycopg.errors.LockNotAvailable,
-        ) as error:
-            raise _changed(table) from error
-        assert result is not None
-        if result.status != ExecStatus.COPY_OUT:
-            raise result_error(result, doing)
-        # The first transaction that the view cannot see stands for the view.
-        transaction = Transaction(xmax, now_us, int(xmax) & 0xFFFFFFFF)
-        described = Table(facts.schema, facts.layout, (False,) * len(columns))
-        maker = RowMaker(described, transaction, self._position)
-        return _Reading(table, maker, CopyStream(pgconn, doing), doing)
+    def _later(self, work: _Work) -> None:
+        work.attempts += 1
+        if work.attempts == LOCK_ATTEMPTS:
+            raise still_locked(work.piece.qualified_name, LOCK_ATTEMPTS)
+        self._todo.append(work)
+        self._copy = None
 
-    def _take(self, reading: _Reading, lines: list[bytes], lot: SnapshotLot) -> None:
-        """Hand out these rows but the last, behind the one that was kept back."""
+    def _take(self, read: TableRead, lines: list[bytes], lot: SnapshotLot) -> None:
+        oid, form = read.table.oid, self._form
+        assert form is not None
+        lot.size_bytes += sum(map(len, lines))
+        self.tally.add(oid, len(lines))
         start = 0
-        if self._held is None or self._held.part is not None or reading.starts:
-            self._release(None, lot)
-            marker = "first_in_data_collection" if self._any_row else "first"
-            self._any_row = True
-            reading.starts = False
-            if len(lines) == 1:
-                self._held = _Held(lines[0], reading.maker, marker)
-                return
-            lot.events.append(reading.maker.event(lines[0], marker))
+        if not self._markers.has_begun(oid):
+            self._markers.push(oid, lines[0], form.maker, lot.events, lot.parts)
             start = 1
-        else:
-            self._release(None, lot)
-        reading.maker.append(lines, start, len(lines) - 1, lot.events)
-        self._held = _Held(lines[-1], reading.maker, "true")
+        if start < len(lines) - 1:
+            self._markers.flush(oid, lot.events, lot.parts)
+            form.maker.append(lines, start, len(lines) - 1, lot.events)
+        if start < len(lines):
+            self._markers.push(oid, lines[-1], form.maker, lot.events, lot.parts)
 
-    def _release(self, marker: str | None, lot: SnapshotLot) -> None:
-        """Hand out the row that was kept back, marked by what follows it."""
-        held, self._held = self._held, None
-        if held is None:
+    def _end(self, read: TableRead, lot: SnapshotLot) -> None:
+        self._copy = None
+        if not self._ends.ended(read):
             return
-        if marker is None:
-            ends = held.part is not None and held.marker != "first"
-            marker = "last_in_data_collection" if ends else held.marker
-        lot.events.append(held.maker.event(held.line, marker))
-        if held.part is not None:
-            name, content = held.part
-            lot.parts[name] = content
-
-    def _end_table(self, reading: _Reading, lot: SnapshotLot) -> None:
-        with translated(reading.doing):
-            while (result := next_result(self._connection.pgconn, None)) is not None:
-                if result.status != ExecStatus.COMMAND_OK:
-                    raise result_error(result, reading.doing)
-        self._reading = None
-        held = self._held
-        if reading.starts or held is None:
-            name, content = table_part(reading.table, 0)
-            lot.parts[name] = content
-            self._rows_done[reading.table.qualified_name] = 0
-            return
-        rows = reading.maker.ordinal + 1
-        self._rows_done[reading.table.qualified_name] = rows
-        part = table_part(reading.table, rows)
-        self._held = _Held(held.line, held.maker, held.marker, part)
-
-
-def horizon(connection: Connection) -> tuple[int, int]:
-    """The oldest transaction that is still open, and the one that will come next."""
-    oldest, coming = rows_of(connection, "looking for open transactions", _HORIZON)[0]
-    return int(oldest), int(coming)
-
-
-def _column_list(names: Sequence[str]) -> sql.Composable:
-    # A table without columns has rows all the same, and no column list.
-    if not names:
-        return sql.SQL("")
-    return sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Identifier, names)))
-
-
-def _changed(table: CapturedTable) -> TransientError:
-    return TransientError(
-        f"{table.qualified_name} was dropped, rewritten or locked after the snapshot's view began",
-        hint="Tables that are finished are kept; the others are read in a new view.",
-    )
+        oid = read.table.oid
+        self._forms.forget(read)
+        part = table_part(read.table, self.tally.rows_of(oid))
+        self._markers.end(oid, part, lot.events, lot.parts)
+        self.tally.end(oid)

@@ -14,16 +14,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import psycopg
 
 from cdc.checkpoint import Checkpoint, Position
 from cdc.event import Batch
-from cdc.protocols import Finding, SourceCommand, SourceContext, SourceProgress, TableProgress
+from cdc.protocols import Finding, SourceCommand, SourceContext, SourceProgress
 from connectors.postgres import doctor
 from connectors.postgres.config import Config
-from connectors.postgres.connection import Dialer
+from connectors.postgres.dialing import dialer_of
 from connectors.postgres.facts import Facts
 from connectors.postgres.following import begin_stream, newcomers_of, watch_stream
 from connectors.postgres.lease import Lease
@@ -40,8 +40,12 @@ from connectors.postgres.preparation import (
 )
 from connectors.postgres.replication import ReplicationConnection
 from connectors.postgres.resume import POSITION, Resume
-from connectors.postgres.snapshot import Snapshot, horizon
+from connectors.postgres.snapshot import Snapshot
+from connectors.postgres.snapshot_progress import Tally
+from connectors.postgres.snapshot_start import start_snapshot
 from connectors.postgres.streaming import Streaming
+from connectors.postgres.table_reads import Wishes, check_wishes
+from connectors.postgres.view import horizon
 from connectors.postgres.watches import Watches
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -62,13 +66,7 @@ class PostgresSource:
             config.slot or default_slot(pipeline, source),
             config.publication or default_publication(pipeline, source),
         )
-        self._dialer = Dialer(
-            config.url,
-            config.password,
-            config.password_command,
-            config.connect_timeout_s,
-            f"tidewire {pipeline} {source}",
-        )
+        self._dialer = dialer_of(config, context)
         self._lease = Lease(self._dialer.connect, lease_key(pipeline, source))
         self._commands: deque[SourceCommand] = deque()
         self._marks = Marks()
@@ -80,7 +78,8 @@ class PostgresSource:
         self._plan: Plan | None = None
         self._resume: Resume | None = None
         self._unsaved: dict[str, bytes | None] = {}
-        self._rows_done: tuple[TableProgress, ...] = ()
+        self._tally: Tally | None = None
+        self._wishes = Wishes()
         self._view_horizon: int | None = None
         self._watches = Watches(self._connection)
         self._facts = Facts(None)
@@ -115,6 +114,8 @@ class PostgresSource:
             )
         self._plan = plan
         self._unsaved = dict(plan.parts)
+        if plan.unread:
+            self._wishes = check_wishes(self._connection(), self._config, plan.unread)
         self._know(plan, checkpoint)
         self._newcomers = newcomers_of(self._config, self._context, self._names, self._facts)
         self._newcomers.begin(plan.tables, ())
@@ -157,11 +158,14 @@ class PostgresSource:
 
     def progress(self) -> SourceProgress:
         """Stage, position and lag as last heard."""
-        streaming = self._streaming
+        streaming, tally = self._streaming, self._tally
+        tables = () if tally is None else tally.tables()
+        whole = None if tally is None else tally.whole()
         if streaming is None:
-            return SourceProgress(
-                "starting" if self._snapshot is None else "snapshot", tables=self._tables()
+            phase: Literal["starting", "snapshot"] = (
+                "starting" if self._snapshot is None else "snapshot"
             )
+            return SourceProgress(phase, tables=tables, snapshot=whole)
         server, lag_bytes, lag_s = self._lease.server_lsn, None, None
         if server is not None:
             lag_bytes = max(0, server - streaming.lsn)
@@ -174,7 +178,8 @@ class PostgresSource:
             Position(str(streaming.lsn)),
             lag_bytes,
             lag_s,
-            self._tables(),
+            tables,
+            whole,
             open_transactions=streaming.open_transactions,
         )
 
@@ -227,15 +232,17 @@ class PostgresSource:
     def _open_view(self, exported: str | None) -> None:
         plan, resume = self._require_plan(), self._resume
         assert resume is not None
-        self._snapshot = Snapshot(
-            self._dialer.connect(),
+        self._snapshot = start_snapshot(
+            self._dialer,
+            self._config,
+            self._context,
             plan.unread,
+            self._wishes,
+            self._names.publication,
             resume.position.lsn,
-            self._config.snapshot_lot_rows_max,
-            self._config.snapshot_lot_bytes_max,
-            self._context.excluded_columns,
+            exported,
         )
-        self._snapshot.open_view(exported)
+        self._tally = self._snapshot.tally
         if exported is None:
             self._resume = resume = replace(resume, rows_lsn=written_to(self._connection()))
         self._unsaved[POSITION] = resume.part()
@@ -246,14 +253,20 @@ class PostgresSource:
         assert self._snapshot is not None
         assert self._resume is not None
         lot = self._snapshot.poll(timeout_s)
-        self._rows_done = self._snapshot.progress()
         if self._snapshot.finished:
             self._snapshot.close()
             self._end_snapshot(self._resume)
-        elif not lot.events and not lot.parts:
+        elif lot.empty:
             return None
         self._unsaved.update(lot.parts)
-        return Batch(lot.events, self._changed_parts(), None, lot.size_bytes)
+        return Batch(
+            lot.events,
+            self._changed_parts(),
+            None,
+            lot.size_bytes,
+            records=lot.records,
+            encoded=lot.encoded,
+        )
 
     def _end_snapshot(self, resume: Resume) -> None:
         """Go on to the stream, or to rest; the next batch says so to the checkpoint."""
@@ -352,20 +365,6 @@ class PostgresSource:
     def _changed_parts(self) -> Checkpoint:
         parts, self._unsaved = self._unsaved, {}
         return Checkpoint(parts)
-
-    def _tables(self) -> tuple[TableProgress, ...]:
-        """Progress of every table, with the server's estimates of those that are not done."""
-        done = {table.table: table for table in self._rows_done}
-        estimates = () if self._plan is None else self._plan.unread
-        return tuple(
-            TableProgress(
-                table.qualified_name,
-                now.rows_done if (now := done.get(table.qualified_name)) else 0,
-                table.rows_estimated,
-                now is not None and now.done,
-            )
-            for table in estimates
-        )
 
     def _require_plan(self) -> Plan:
         assert self._plan is not None, "start comes first"

@@ -6,15 +6,31 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import orjson
+
 from cdc.checkpoint import Checkpoint
-from cdc.event import Batch, ChangeEvent
+from cdc.event import Batch, ChangeEvent, Record, Stored
 from cdc.protocols import MarkCurrent, SourceContext
+from cdc.readers import ReaderOrder, ReaderPool
+from cdc.reading import Plain, Readers
+from cdc.schemas.memory import MemorySchemas
 from cdc.secret import Secret
+from cdc.serializers import json
+from cdc.serializers.envelope import SourceIdentity
+from cdc.version import version
 from connectors.postgres import Config, create
 from connectors.postgres.source import PostgresSource
 from tests.lab.postgres_database import PostgresDatabase
 
 TIMEOUT_S = 30.0
+
+
+def _text(pipeline: str, url: str, options: dict[str, Any]) -> str:
+    """The configuration as readers get it: JSON is YAML."""
+    plain = Config(url=Secret(url), **options).model_dump(mode="json", exclude_unset=True)
+    source = {**plain, "type": "postgres", "url": url, "topic_prefix": "shop"}
+    return orjson.dumps({"name": pipeline, "sources": {"shop": source}}).decode()
+
 
 State = dict[str, dict[tuple[object, ...], tuple[object, ...]]]
 
@@ -25,8 +41,24 @@ class Capture:
     def __init__(self, url: str, folder: Path, *, pipeline: str = "shop", **options: Any) -> None:
         options.setdefault("tables", ["public.*"])
         self.config = Config(url=Secret(url), **options)
-        self.context = SourceContext(pipeline, "shop", "shop", folder)
+        self.pools: list[ReaderPool] = []
+        self._order = ReaderOrder(folder / "cdc.yaml", _text(pipeline, url, options), "shop")
+        self.context = SourceContext(
+            pipeline, "shop", "shop", folder, start_readers=self._start_readers
+        )
+        self._schemas = MemorySchemas()
+        self._serializer = json.create(
+            json.Config(),
+            SourceIdentity("postgresql", "shop", f"tidewire-{version()}"),
+            self._schemas,
+            compacts=True,
+            pipeline=pipeline,
+            clock_us=lambda: 0,
+        )
+        # Changes in the order of the batches, decoded again where readers had encoded them.
         self.events: list[ChangeEvent] = []
+        # Records of the snapshot as a log would have them, without structures.
+        self.records: list[Record] = []
         self.batches: list[Batch] = []
         self.checkpoint: Checkpoint | None = None
         self.source: PostgresSource = create(self.config, self.context)
@@ -58,6 +90,11 @@ class Capture:
     def commit(self, batch: Batch) -> None:
         """Make a batch durable, then tell the source."""
         self.events.extend(batch.events)
+        rows = [event for event in batch.events if event.op == "r"]
+        self.records.extend(self._schemas.take(self._serializer.encode(rows)))
+        encoded = self._schemas.take(batch.records or [])
+        self.records.extend(encoded)
+        self.events.extend(self._decoded(record) for record in encoded)
         self.batches.append(batch)
         self.checkpoint = (self.checkpoint or Checkpoint()).merged(batch.checkpoint)
         if batch.ackable is not None:
@@ -86,6 +123,17 @@ class Capture:
         for event in self.events:
             apply(tables, event)
         return tables
+
+    def _start_readers(self, count: int, opening: Plain) -> Readers:
+        self.pools.append(ReaderPool(self._order, count, opening))
+        return self.pools[-1]
+
+    def _decoded(self, record: Record) -> ChangeEvent:
+        headers = tuple(record.all_headers())
+        stored = Stored(record.topic.name, 0, 0, record.key, record.value, headers, 0)
+        event = self._serializer.decode(stored)
+        assert event is not None
+        return event
 
     def close(self) -> None:
         """Give everything back."""

@@ -405,7 +405,39 @@ def test_rows_that_a_policy_would_hide_are_an_error(
     )
     role, password = postgres_database.create_role("LOGIN REPLICATION")
     postgres_database.execute(f"GRANT SELECT ON t TO {role}")
-    capture = Capture(postgres_database.url_of(role, password), tmp_path).start()
+    capture = Capture(postgres_database.url_of(role, password), tmp_path)
+
+    with pytest.raises(SourceRefused, match=r"hide rows of public\.t ") as caught:
+        capture.start()
+    capture.close()
+
+    assert f"ALTER ROLE {role} BYPASSRLS" in caught.value.hint
+    with postgres_database.connect() as judge:
+        assert slots(judge) == []
+
+
+def slots(judge: psycopg.Connection[Any]) -> list[Any]:
+    return judge.execute(
+        "SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
+    ).fetchall()
+
+
+def test_policy_that_comes_while_rows_are_read_is_an_error(
+    postgres_database: PostgresDatabase, tmp_path: Path
+) -> None:
+    postgres_database.execute(
+        "CREATE TABLE a (id int PRIMARY KEY)",
+        "INSERT INTO a SELECT * FROM generate_series(1, 500)",
+        "CREATE TABLE b (id int PRIMARY KEY)",
+        "INSERT INTO b VALUES (1)",
+        "CREATE PUBLICATION cdc_shop FOR TABLE a, b",
+    )
+    role, password = postgres_database.create_role("LOGIN REPLICATION")
+    postgres_database.execute(f"GRANT SELECT ON a, b TO {role}")
+    url = postgres_database.url_of(role, password)
+    capture = Capture(url, tmp_path, snapshot_lot_rows_max=10).start()
+    capture.until(lambda: bool(capture.events))
+    postgres_database.execute("ALTER TABLE b ENABLE ROW LEVEL SECURITY")
 
     with pytest.raises(SourceRefused, match="row-level security"):
         capture.until_streaming()
@@ -426,7 +458,7 @@ def test_table_that_was_rewritten_behind_the_view_is_read_in_a_new_one(
     capture.until(lambda: bool(capture.events))
     postgres_database.execute("ALTER TABLE b ALTER id TYPE bigint")
 
-    with pytest.raises(TransientError, match=r"public\.b was dropped, rewritten or locked"):
+    with pytest.raises(TransientError, match=r"public\.b was dropped, rewritten or altered"):
         capture.until_streaming()
     capture.restart()
     capture.until_current()
