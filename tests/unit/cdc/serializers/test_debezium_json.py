@@ -275,6 +275,14 @@ def test_table_without_key_has_null_keys_and_is_not_compacted() -> None:
     assert not records[0].topic.compacted
 
 
+def test_row_of_a_table_without_columns_is_an_empty_object() -> None:
+    table = replace(KEYLESS, columns=())
+
+    (_, record) = encoded(ChangeEvent("r", table, None, (), TRANSACTION, snapshot="true"))
+
+    assert {} == json.loads(record.value or b"")["after"]
+
+
 def test_truncate_goes_to_every_partition_under_a_key_where_topics_are_compacted() -> None:
     (compacted,) = encoded(change("t", None, None))
     (deleting,) = encoded(change("t", None, None), compacts=False)
