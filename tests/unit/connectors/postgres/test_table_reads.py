@@ -7,7 +7,7 @@ from connectors.postgres.tables import CapturedTable
 
 
 def captured(oid: int, name: str, rows: int | None = None, size_bytes: int = 0) -> CapturedTable:
-    return CapturedTable(oid, "public", name, rows, size_bytes, "d", True, True, ())
+    return CapturedTable(oid, "public", name, rows, size_bytes, "d", True, True, None)
 
 
 def read(oid: int, *pages: int, in_ranges: bool = True, rows: int | None = None) -> TableRead:
