@@ -46,6 +46,7 @@ SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_replication_slots),
         WHERE s.slot_name = %(slot)s AND s.active)
 """
 _SETTINGS: Final = (
+    "server_encoding",
     "wal_level",
     "max_replication_slots",
     "max_wal_senders",
@@ -271,6 +272,17 @@ def _advice(settings: Mapping[str, str], config: Config) -> Iterator[Finding]:
         yield Finding(
             "ok", "decoding-memory", "logical_decoding_work_mem", f"{work_mem_kb} kB for decoding"
         )
+    encoding = settings["server_encoding"]
+    if encoding == "SQL_ASCII":
+        yield Finding(
+            "warning",
+            "encoding",
+            "server_encoding",
+            "the database takes any bytes; text that is not UTF-8 stops the source",
+            "Move the data to a database with ENCODING 'UTF8', or see that writers send UTF-8.",
+        )
+    else:
+        yield Finding("ok", "encoding", "server_encoding", f"the database is in {encoding}")
     yield from _sender_timeout(int(settings["wal_sender_timeout"]), config)
 
 

@@ -32,6 +32,11 @@ _SYNCED: Final = (
     "The slot of a standby that follows one on the primary can be read once the standby is "
     "promoted; until then let `url` name the primary, or configure another `slot`."
 )
+_NOT_UTF8: Final = (
+    "A database in SQL_ASCII takes any bytes; only UTF-8 can be captured. Mend the values (for "
+    "example with convert_from(value::bytea, 'LATIN1')), then run `cdc reset SOURCE`: changes that "
+    "hold them cannot be read any more."
+)
 _BUSY: Final = (
     "Another process reads the slot, perhaps a predecessor that is not gone yet; it is tried again "
     "until that one ends."
@@ -61,6 +66,7 @@ _RULES: Final[tuple[_Rule, ...]] = (
     ),
     ("42501", "row-level security", ("check_enable_rls",), SourceRefused, _HIDDEN),
     ("42501", "", (), SourceRefused, _NO_RIGHT),
+    ("22021", "", (), SourceRefused, _NOT_UTF8),
     ("53400", "", (), SourceRefused, _FULL),
     ("55006", "", (), TransientError, _BUSY),
     ("57014", "", (), TransientError, None),
@@ -87,6 +93,9 @@ def server_error(state: str | None, message: str, doing: str, function: str = ""
 
     `function` is the server's function that reported it, which no setting translates.
     """
+    if state == "22021":
+        # What follows the colon are bytes of a row's value.
+        message = message.partition(":")[0]
     said = f"{doing} failed: {message}"
     if state is not None:
         for rule_state, phrase, functions, kind, hint in _RULES:
