@@ -38,6 +38,7 @@ cdef class DebeziumJson:
     cdef object _clock_us
     cdef object _decoder
     cdef object _omission
+    cdef object _letters
     cdef Topic _schemas_topic
     cdef tuple _headers
     cdef dict _plans

@@ -23,6 +23,7 @@ from cdc.serializers.envelope import SourceIdentity
 from cdc.serializers.json_rows import RowPlan, RowWriter
 from cdc.serializers.json_text import Scratch
 from cdc.serializers.json_values import quote
+from cdc.serializers.letters import Letters
 from cdc.serializers.omission import Omission
 from cdc.serializers.options import Options
 from cdc.serializers.rowless_json import RowlessJson, source_block_end
@@ -74,8 +75,9 @@ class DebeziumJson:
     """
 
     __slots__ = (
-        "_clock_us", "_compacts", "_decoder", "_facts", "_headers", "_identity", "_omission",
-        "_options", "_orders", "_plan", "_plans", "_rowless", "_rows", "_schemas_topic", "_table",
+        "_clock_us", "_compacts", "_decoder", "_facts", "_headers", "_identity", "_letters",
+        "_omission", "_options", "_orders", "_plan", "_plans", "_rowless", "_rows",
+        "_schemas_topic", "_table",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +95,8 @@ class DebeziumJson:
         self._compacts = compacts
         self._clock_us = clock_us
         self._decoder = Decoder(schemas)
+        dead = options.unrepresentable == "dead_letter"
+        self._letters = Letters(identity.name, options) if dead else None
         self._omission = Omission(options) if options.unknown_types == "omit" else None
         self._schemas_topic = Topic(f"__cdc.{pipeline}.schemas", True, True)  # noqa: FBT003
         self._headers = context_headers(identity, clock_us()) if options.debezium_headers else ()
@@ -113,6 +117,9 @@ class DebeziumJson:
         records: list[Record] = []
         if self._omission is not None:
             events = self._omission.narrowed(events)
+        letters: list[Record] = []
+        if self._letters is not None:
+            events, letters = self._letters.screened(events)
         now_us = self._clock_us()
         clock = b'","ts_ms":%d,"ts_us":%d,"ts_ns":%d}' % (now_us // 1000, now_us, now_us * 1000)
         for event in events:
@@ -130,6 +137,7 @@ class DebeziumJson:
                 self._truncate(plan, event, clock, records)
             else:
                 self._change(plan, event, clock, records)
+        records.extend(letters)
         return records
 
     def decode(self, stored: Stored) -> ChangeEvent | None:

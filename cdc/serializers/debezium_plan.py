@@ -221,7 +221,8 @@ def _value_writer(
                 f"{where}: {error.reason} has no encoding in this format",
                 hint="Choose another encoding in the source's `format:` (decimal: string, "
                 "time_precision, interval: string), exclude the column, or set "
-                "`unrepresentable: null`, which writes NULL where the column allows it.",
+                "`unrepresentable: null` (NULL where the column allows it) or `dead_letter` (the "
+                "change goes to a topic of its own).",
             ) from error
 
     return write

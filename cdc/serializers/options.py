@@ -71,9 +71,10 @@ class Options(BaseModel):
         description="What stands for a value that did not change and was not sent; `hex:` and "
         "digits give raw bytes.",
     )
-    unrepresentable: Literal["stop", "null"] = Field(
+    unrepresentable: Literal["stop", "null", "dead_letter"] = Field(
         default="stop",
-        description="What to do with a value that the format has no encoding for.",
+        description="What to do with a value that the format has no encoding for: stop, write NULL "
+        "where the column allows it, or write the change to the topic `<prefix>.dead-letters`.",
     )
     debezium_headers: bool = Field(
         default=False, description="Add Debezium's four context headers to records of rows."
