@@ -98,10 +98,15 @@ class Dialer:
         assert self._home is not None, "connect first"
         return self._home
 
+    @property
+    def place(self) -> str:
+        """Host and port of a dialer that `each` gave."""
+        return f"{self._pinned.get('host', '?')}:{self._pinned.get('port', 5432)}"
+
     def each(self) -> "Iterator[Dialer]":
-        """A dialer for each host in the URL, which takes it whatever it is."""
+        """A dialer for each host of a list in the URL, which takes it whatever it is."""
         hosts = split_hosts(self._given())
-        for host in hosts:
+        for host in hosts if len(hosts) > 1 else ():
             alone = Dialer(
                 self._url,
                 self._password,

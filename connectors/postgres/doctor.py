@@ -15,6 +15,11 @@ from cdc.protocols import Finding, SourceContext
 from connectors.postgres.catalog import TableFacts, describe
 from connectors.postgres.config import Config
 from connectors.postgres.connection import Dialer
+from connectors.postgres.doctor_failover import (
+    failover_findings,
+    host_findings,
+    standby_findings,
+)
 from connectors.postgres.doctor_objects import publication_findings, slot_findings
 from connectors.postgres.doctor_tables import Subject, table_findings
 from connectors.postgres.names import default_publication, default_slot
@@ -88,10 +93,14 @@ def check(config: Config, context: SourceContext) -> list[Finding]:
             session = _Session(*connection.execute(_READ_SESSION).fetchall()[0])
         except psycopg.Error as error:
             return [_failed("session", error)]
-        return [*_findings(connection, session, config, context), *_replication(dialer, session)]
+        return [
+            *_findings(dialer, connection, session, config, context),
+            *_replication(dialer, session),
+        ]
 
 
 def _findings(
+    dialer: Dialer,
     connection: psycopg.Connection[tuple[Any, ...]],
     session: _Session,
     config: Config,
@@ -101,7 +110,12 @@ def _findings(
     publication = config.publication or default_publication(context.pipeline, context.name)
     yield Finding("ok", "connection", session.database, f"connected as {session.user}")
     yield from _version(session)
-    yield from _guarded("settings", lambda: _server(connection, session, config, slot))
+    if config.snapshot != "only":
+        yield from _guarded("standby", lambda: standby_findings(connection, dialer.home))
+    yield from _guarded("hosts", lambda: host_findings(dialer, config, slot))
+    if config.failover:
+        yield from _guarded("failover", lambda: failover_findings(connection, dialer.home, slot))
+    yield from _guarded("settings", lambda: _server(connection, config, slot))
     tables: list[CapturedTable] = []
     facts: dict[int, TableFacts] = {}
 
@@ -119,7 +133,13 @@ def _findings(
     yield from _guarded(
         "publication",
         lambda: publication_findings(
-            connection, session.user, session.database, publication, tables, config
+            connection,
+            session.user,
+            session.database,
+            publication,
+            tables,
+            config,
+            standby=session.standby,
         ),
     )
 
@@ -166,14 +186,6 @@ def _version(session: _Session) -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", "server-version", session.database, f"PostgreSQL {session.version}")
-    if session.standby:
-        yield Finding(
-            "error",
-            "standby",
-            session.database,
-            "the server is a standby, where publications cannot be made",
-            "Let `url` name the primary.",
-        )
 
 
 def _replication(dialer: Dialer, session: _Session) -> Iterator[Finding]:
@@ -199,7 +211,7 @@ def _replication(dialer: Dialer, session: _Session) -> Iterator[Finding]:
 
 
 def _server(
-    connection: psycopg.Connection[tuple[Any, ...]], session: _Session, config: Config, slot: str
+    connection: psycopg.Connection[tuple[Any, ...]], config: Config, slot: str
 ) -> Iterator[Finding]:
     settings: dict[str, str] = dict(
         connection.execute(_READ_SETTINGS, (list(_SETTINGS),)).fetchall()
@@ -214,7 +226,7 @@ def _server(
             f"wal_level is {settings['wal_level']}, so changes cannot be decoded",
             "ALTER SYSTEM SET wal_level = 'logical'; then restart the server",
         )
-    if not session.standby and config.snapshot != "only":
+    if config.snapshot != "only":
         yield from _capacity(connection, settings, slot)
     yield from _advice(settings, config)
 

@@ -10,32 +10,10 @@ from cdc.errors import SourceRefused
 from cdc.protocols import Finding
 from connectors.postgres.config import Config
 from connectors.postgres.doctor_tables import listed, quoted
+from connectors.postgres.publication_facts import OPERATIONS, Publication, read_publication
 from connectors.postgres.slots import read_slot, require_ours
 from connectors.postgres.tables import CapturedTable
 
-_OPERATIONS: Final = ("insert", "update", "delete", "truncate")
-_READ_PUBLICATION: Final[LiteralString] = """
-SELECT pg_catalog.to_jsonb(p), pg_catalog.pg_has_role(p.pubowner, 'USAGE')
-FROM pg_catalog.pg_publication p WHERE p.pubname = %s
-"""
-_READ_PUBLISHED: Final[LiteralString] = """
-SELECT c.oid::pg_catalog.int8
-FROM pg_catalog.pg_publication_tables t
-JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname
-JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
-WHERE t.pubname = %s
-"""
-# As JSON: servers before 15 have neither column lists nor row filters.
-_READ_NARROWED: Final[LiteralString] = """
-SELECT pg_catalog.concat(n.nspname, '.', c.relname)
-FROM pg_catalog.pg_publication p
-JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid
-JOIN pg_catalog.pg_class c ON c.oid = r.prrelid
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-CROSS JOIN LATERAL (SELECT pg_catalog.to_jsonb(r) AS entry) AS j
-WHERE p.pubname = %s AND (j.entry ->> 'prqual' IS NOT NULL OR j.entry ->> 'prattrs' IS NOT NULL)
-ORDER BY 1
-"""
 _READ_OWNED: Final[LiteralString] = """
 SELECT c.oid::pg_catalog.int8 FROM pg_catalog.pg_class c
 WHERE c.oid = ANY (%s::pg_catalog.oid[]) AND pg_catalog.pg_has_role(c.relowner, 'USAGE')
@@ -96,23 +74,29 @@ def publication_findings(
     name: str,
     tables: Sequence[CapturedTable],
     config: Config,
+    *,
+    standby: bool = False,
 ) -> Iterator[Finding]:
     """Whether the publication covers the tables whole, or can be made or completed."""
     owned = {oid for (oid,) in connection.execute(_READ_OWNED, ([table.oid for table in tables],))}
     foreign = [table for table in tables if table.oid not in owned]
-    found = connection.execute(_READ_PUBLICATION, (name,)).fetchall()
-    if not found:
+    found = read_publication(connection, name)
+    if found is None and standby and tables:
+        message = f"there is no publication {name}, and a standby cannot make one"
+        create = create_publication_text(name, tables)
+        yield Finding("error", "publication", name, message, f"On the primary: {create}")
+        return
+    if found is None:
         yield from _absent(connection, user, database, name, tables, foreign, config)
         return
-    row, is_owner = found[0]
-    yield from _shape(connection, name, row, tables)
-    published = {oid for (oid,) in connection.execute(_READ_PUBLISHED, (name,))}
-    lacking = [table for table in tables if table.oid not in published]
+    yield from _shape(name, found, tables)
+    lacking = [table for table in tables if table.oid not in found.tables]
     if not lacking:
         yield Finding("ok", "publication", name, f"publication {name} covers every table")
         return
     names = listed([table.qualified_name for table in lacking])
-    if config.create_publication and is_owner and not set(lacking) & set(foreign):
+    may_add = config.create_publication and found.is_ours and not standby
+    if may_add and not set(lacking) & set(foreign):
         message = f"{names} will be added to publication {name} at the next start"
         yield Finding("ok", "publication-tables", name, message)
         return
@@ -121,7 +105,8 @@ def publication_findings(
         "publication-tables",
         name,
         f"publication {name} lacks {names}",
-        f"ALTER PUBLICATION {_identifier(name)} ADD TABLE {', '.join(map(quoted, lacking))};",
+        f"{'On the primary: ' if standby else ''}ALTER PUBLICATION {_identifier(name)}"
+        f" ADD TABLE {', '.join(map(quoted, lacking))};",
     )
 
 
@@ -129,7 +114,7 @@ def create_publication_text(name: str, tables: Sequence[CapturedTable]) -> str:
     """The statement that makes the publication."""
     return (
         f"CREATE PUBLICATION {_identifier(name)} FOR TABLE {', '.join(map(quoted, tables))}"
-        f" WITH (publish = '{', '.join(_OPERATIONS)}');"
+        f" WITH (publish = '{', '.join(OPERATIONS)}');"
     )
 
 
@@ -177,22 +162,16 @@ def _absent(
         yield Finding("ok", "publication", name, message)
 
 
-def _shape(
-    connection: psycopg.Connection[tuple[Any, ...]],
-    name: str,
-    row: dict[str, Any],
-    tables: Sequence[CapturedTable],
-) -> Iterator[Finding]:
-    absent = [operation for operation in _OPERATIONS if row.get(f"pub{operation}") is False]
-    if absent:
+def _shape(name: str, found: Publication, tables: Sequence[CapturedTable]) -> Iterator[Finding]:
+    if found.absent:
         yield Finding(
             "error",
             "publication-operations",
             name,
-            f"publication {name} does not publish {', '.join(absent)}",
-            f"ALTER PUBLICATION {_identifier(name)} SET (publish = '{', '.join(_OPERATIONS)}');",
+            f"publication {name} does not publish {', '.join(found.absent)}",
+            f"ALTER PUBLICATION {_identifier(name)} SET (publish = '{', '.join(OPERATIONS)}');",
         )
-    if row.get("pubviaroot") and any(table.root is not None for table in tables):
+    if found.via_root and any(table.root is not None for table in tables):
         yield Finding(
             "error",
             "publication-root",
@@ -200,8 +179,7 @@ def _shape(
             f"publication {name} publishes partitions under their root's name",
             f"ALTER PUBLICATION {_identifier(name)} SET (publish_via_partition_root = false);",
         )
-    narrowed = [table for (table,) in connection.execute(_READ_NARROWED, (name,))]
-    ours = sorted({table.qualified_name for table in tables} & set(narrowed))
+    ours = sorted(table.qualified_name for table in tables if table.oid in found.narrowed)
     if ours:
         yield Finding(
             "error",

@@ -8,31 +8,13 @@ from psycopg import sql
 
 from cdc.errors import PositionLost, SourceRefused
 from connectors.postgres.connection import rows_of, translated
+from connectors.postgres.publication_facts import OPERATIONS, Publication, read_publication
 from connectors.postgres.tables import CapturedTable
 
-_READ: Final[LiteralString] = """
-SELECT pg_catalog.to_jsonb(p) FROM pg_catalog.pg_publication p WHERE p.pubname = %s
-"""
-_TABLES: Final[LiteralString] = """
-SELECT c.oid::pg_catalog.int8
-FROM pg_catalog.pg_publication_tables t
-JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname
-JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
-WHERE t.pubname = %s
-"""
-# As JSON: servers before 15 have neither column lists nor row filters.
-_NARROWED: Final[LiteralString] = """
-SELECT r.prrelid::pg_catalog.regclass::pg_catalog.text
-FROM pg_catalog.pg_publication p
-JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid,
-     LATERAL (SELECT pg_catalog.to_jsonb(r) AS entry) j
-WHERE p.pubname = %s AND (j.entry ->> 'prqual' IS NOT NULL OR j.entry ->> 'prattrs' IS NOT NULL)
-"""
 _EXISTING: Final[LiteralString] = """
 SELECT c.oid::pg_catalog.int8 FROM pg_catalog.pg_class c
 WHERE c.oid = ANY (%s::pg_catalog.oid[])
 """
-_OPERATIONS: Final = ("insert", "update", "delete", "truncate")
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -41,17 +23,14 @@ def unpublished(
     connection: Connection, name: str, tables: Sequence[CapturedTable]
 ) -> list[CapturedTable]:
     """The tables that an existing publication lacks; none when there is no such publication."""
-    doing = f"looking at publication {name}"
-    if not rows_of(connection, doing, _READ, (name,)):
-        return []
-    published = {oid for (oid,) in rows_of(connection, doing, _TABLES, (name,))}
-    return [table for table in tables if table.oid not in published]
+    found = read_publication(connection, name)
+    return [] if found is None else _lacking(found, tables)
 
 
 def is_of_all_tables(connection: Connection, name: str) -> bool:
     """Whether the publication has every table from its beginning, by itself."""
-    found = rows_of(connection, f"looking at publication {name}", _READ, (name,))
-    return bool(found) and bool(found[0][0].get("puballtables"))
+    found = read_publication(connection, name)
+    return found is not None and found.all_tables
 
 
 def require_published(connection: Connection, name: str, tables: Sequence[CapturedTable]) -> None:
@@ -61,11 +40,11 @@ def require_published(connection: Connection, name: str, tables: Sequence[Captur
     been narrowed. A publication that is gone is left to the stream, which ends with an error.
     """
     doing = f"looking at publication {name}"
-    found = rows_of(connection, doing, _READ, (name,))
-    if not found:
+    found = read_publication(connection, name)
+    if found is None:
         return
-    _require_whole(connection, name, found[0][0], tables)
-    gone = unpublished(connection, name, tables)
+    _require_whole(name, found, tables)
+    gone = _lacking(found, tables)
     if gone:
         oids = [table.oid for table in gone]
         existing = {oid for (oid,) in rows_of(connection, doing, _EXISTING, (oids,))}
@@ -92,13 +71,12 @@ def ensure_publication(
 
     Raises SourceRefused, with the SQL that mends it, when changes of some table would not come.
     """
-    doing = f"looking at publication {name}"
-    found = rows_of(connection, doing, _READ, (name,))
-    if not found:
+    found = read_publication(connection, name)
+    if found is None:
         _create(connection, name, tables, comment, may_change=may_change, standby=standby)
         return
-    _require_whole(connection, name, found[0][0], tables)
-    missing = unpublished(connection, name, tables)
+    _require_whole(name, found, tables)
+    missing = _lacking(found, tables)
     if missing:
         statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(
             sql.Identifier(name), _names(missing)
@@ -160,26 +138,27 @@ def _execute(connection: Connection, statement: sql.Composed, doing: str) -> Non
             ) from error
 
 
-def _require_whole(
-    connection: Connection, name: str, row: dict[str, Any], tables: Sequence[CapturedTable]
-) -> None:
-    absent = [operation for operation in _OPERATIONS if row.get(f"pub{operation}") is False]
+def _lacking(found: Publication, tables: Sequence[CapturedTable]) -> list[CapturedTable]:
+    return [table for table in tables if table.oid not in found.tables]
+
+
+def _require_whole(name: str, found: Publication, tables: Sequence[CapturedTable]) -> None:
     quoted = _text(sql.Identifier(name))
-    if absent:
+    if found.absent:
         raise SourceRefused(
-            f"publication {name} does not publish {', '.join(absent)}",
-            hint=f"Run: ALTER PUBLICATION {quoted} SET (publish = '{', '.join(_OPERATIONS)}')",
+            f"publication {name} does not publish {', '.join(found.absent)}",
+            hint=f"Run: ALTER PUBLICATION {quoted} SET (publish = '{', '.join(OPERATIONS)}')",
         )
-    if row.get("pubviaroot") and any(table.root is not None for table in tables):
+    if found.via_root and any(table.root is not None for table in tables):
         raise SourceRefused(
             f"publication {name} publishes partitions under their root's name",
             hint=f"Run: ALTER PUBLICATION {quoted} SET (publish_via_partition_root = false)",
         )
-    narrowed = rows_of(connection, f"looking at publication {name}", _NARROWED, (name,))
+    narrowed = [table for table in tables if table.oid in found.narrowed]
     if narrowed:
         raise SourceRefused(
             f"publication {name} has column lists or row filters, which snapshots would not "
-            f"follow: {', '.join(table for (table,) in narrowed)}",
+            f"follow: {_listed(narrowed)}",
             hint="Publish these tables whole, and leave columns out with a `columns` transform.",
         )
 
