@@ -122,6 +122,8 @@ class Newcomers:
         self._marks = Marks()
         self._marked = 0
         self._arrivals: list[_Arrival] = []
+        # Tables that are gone or not captured any more, by the mark behind their last change.
+        self._leaving: dict[str, frozenset[int]] = {}
         self._look_s = 0.0
         self._again_s = 0.0
 
@@ -158,9 +160,11 @@ class Newcomers:
 
     def ready(self, lsn: Lsn) -> tuple[CapturedTable, ...]:
         """Tables whose rows can be read when the stream is at `lsn`; each is given once."""
-        if not self._arrivals:
+        if not (self._arrivals or self._leaving):
             return ()
         passed = set(self._marks.reached(lsn))
+        for mark in passed & self._leaving.keys():
+            self._forget(self._leaving.pop(mark))
         for arrival in self._arrivals:
             arrival.passed |= arrival.mark in passed
         here = [arrival for arrival in self._arrivals if arrival.passed and not arrival.writers]
@@ -192,6 +196,7 @@ class Newcomers:
         fresh = [relation for identity, relation in here.items() if identity not in known.tables]
         if fresh:
             self._take_up(connection, fresh, before)
+        self._leave(connection, relations)
 
     def _take_up(
         self, connection: Connection, fresh: Sequence[RelationTable], before: frozenset[int]
@@ -257,10 +262,29 @@ class Newcomers:
         """Wait for the end of what may have written to the tables unseen, and for the stream."""
         oids = [table.oid for table in tables]
         writers = {row[0] for row in rows_of(connection, _DOING, _WRITERS, (oids,))}
-        self._marked += 1
-        mark = str(self._marked)
-        mark_now(self._marks, mark, connection)
+        mark = self._mark(connection)
         self._arrivals.append(_Arrival(tuple(tables), mark, writers))
+
+    def _mark(self, connection: Connection) -> str:
+        self._marked += 1
+        mark_now(self._marks, str(self._marked), connection)
+        return str(self._marked)
+
+    def _leave(self, connection: Connection, present: Sequence[RelationTable]) -> None:
+        """Forget facts of tables that have no changes any more, once the stream is behind them.
+
+        Partitioned tables are not captured themselves; their changes may come under their name.
+        """
+        roots = {relation.oid for relation in present if relation.kind == "p"}
+        staying = {oid for _, oid in self._known.tables} | roots
+        staying |= {oid for _, oid in self.problems}
+        leaving = self._facts.tables.keys() - staying
+        leaving -= frozenset[int]().union(*self._leaving.values())
+        if leaving:
+            self._leaving[self._mark(connection)] = frozenset(leaving)
+
+    def _forget(self, oids: frozenset[int]) -> None:
+        self._facts.forget(oids - {oid for _, oid in self._known.tables})
 
     def _await(self, connection: Connection) -> None:
         for arrival in self._arrivals:

@@ -7,12 +7,15 @@ all of it, drops what can be dropped, and reads then.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from cdc.errors import SchemaError
-from cdc.event import ChangeEvent
+from cdc.event import UNCHANGED, ChangeEvent
 from cdc.schema import NO_DEFAULT, Array, Enum, TableSchema
+from connectors.postgres import catalog, structures
 from tests.integration.postgres_capture import Capture
 from tests.lab.postgres_database import PostgresDatabase
 
@@ -404,3 +407,76 @@ def test_type_that_was_gone_before_it_was_known_stops_with_its_name(
 
     with pytest.raises(SchemaError, match=r"column m of public\.t has the type public\.mood"):
         capture.until_current()
+
+
+def test_first_changes_of_many_tables_are_looked_up_together(
+    postgres_database: PostgresDatabase, capture: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = [f"t{number}" for number in range(100)]
+    postgres_database.execute(
+        "; ".join(f"CREATE TABLE {table} (id int PRIMARY KEY)" for table in tables)
+    )
+    capture.start()
+    capture.until_streaming()
+    capture.crash()
+    postgres_database.execute(*(f"INSERT INTO {table} VALUES (1)" for table in tables))
+    looks: list[int] = []
+
+    def counted(connection: psycopg.Connection, oids: list[int], *more: Any) -> Any:
+        looks.append(len(oids))
+        return catalog.describe(connection, oids, *more)
+
+    monkeypatch.setattr(structures, "describe", counted)
+
+    capture.start()
+    capture.until_current()
+
+    assert [event.table.table for event in capture.events] == tables
+    assert sum(looks) == len(tables)
+    assert len(looks) <= 5
+
+
+IDENTITY = "ALTER TABLE t REPLICA IDENTITY"
+
+
+def test_replica_identity_may_change_between_changes(
+    postgres_database: PostgresDatabase, capture: Capture
+) -> None:
+    postgres_database.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, b int NOT NULL, v text)",
+        "CREATE UNIQUE INDEX t_b ON t (b)",
+        "INSERT INTO t VALUES (1, 10, 'a'), (2, 20, 'b')",
+    )
+    capture.start()
+    capture.until_streaming()
+    capture.events.clear()
+
+    postgres_database.execute(
+        "UPDATE t SET v = 'c' WHERE id = 1",
+        f"{IDENTITY} FULL",
+        "UPDATE t SET v = 'd' WHERE id = 1",
+        f"{IDENTITY} USING INDEX t_b",
+        "UPDATE t SET b = 11 WHERE id = 1",
+        "DELETE FROM t WHERE id = 2",
+        f"{IDENTITY} NOTHING",
+        "INSERT INTO t VALUES (3, 30, 'e')",
+        f"{IDENTITY} DEFAULT",
+        "DELETE FROM t WHERE id = 1",
+    )
+    capture.until_current()
+
+    assert [
+        (event.op, event.before and tuple(event.before), event.after and tuple(event.after))
+        for event in capture.events
+    ] == [
+        ("u", None, (1, 10, "c")),
+        ("u", (1, 10, "c"), (1, 10, "d")),
+        ("u", (UNCHANGED, 10, UNCHANGED), (1, 11, "d")),
+        ("d", (UNCHANGED, 20, UNCHANGED), None),
+        ("c", None, (3, 30, "e")),
+        ("d", (1, UNCHANGED, UNCHANGED), None),
+    ]
+    assert {event.table.key_names for event in capture.events} == {("id",)}
+    assert [event.table.partial for event in capture.events] == [
+        True, False, True, True, True, True,
+    ]  # fmt: skip

@@ -211,3 +211,32 @@ def test_rows_of_a_table_that_is_too_large_to_wait_for_are_read_at_the_next_star
     capture.close()
 
     assert capture.state()["public.b"] == {(1,): (1,), (2,): (2,)}
+
+
+def test_facts_of_a_dropped_table_are_forgotten_once_the_stream_is_behind_it(
+    postgres_database: PostgresDatabase, tmp_path: Path
+) -> None:
+    capture = started(postgres_database, tmp_path)
+    postgres_database.execute(
+        "CREATE TYPE mood AS ENUM ('x')", "CREATE TABLE b (id int PRIMARY KEY, m mood)"
+    )
+    capture.until_current()
+    assert fact_parts(capture) == 3
+    capture.crash()
+
+    postgres_database.execute(
+        "INSERT INTO b VALUES (1, 'x')",
+        "DROP TABLE b",
+        "DROP TYPE mood",
+        "INSERT INTO a VALUES (1)",
+    )
+    capture.start()
+    capture.until_current()
+    assert [event.table.table for event in capture.events] == ["b", "a"]
+    capture.until(lambda: fact_parts(capture) == 1)
+    capture.close()
+
+
+def fact_parts(capture: Capture) -> int:
+    assert capture.checkpoint is not None
+    return sum(name.startswith(("facts:", "type:")) for name in capture.checkpoint.parts)
