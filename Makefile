@@ -80,6 +80,10 @@ coverage-gate:  ## Fail where the last `make test` left too much of cdc, connect
 test-fault: build  ## The longer fault suite: kill -9, cut connections, on real servers
 	$(RUN) -m pytest tests/fault tests/integration -m longer --timeout 3000
 
+.PHONY: test-debezium
+test-debezium: build  ## Compare every record with a real Debezium beside Tidewire (fetches Connect and Debezium, 80 MB)
+	$(RUN) -m pytest tests/differential -m longer
+
 .PHONY: fuzz
 fuzz: $(READY)  ## Fuzz all decoders for ten minutes (FUZZ_SECONDS=...), guided by coverage
 	@$(RUN) -m pip install --quiet --editable '.[fuzz]'

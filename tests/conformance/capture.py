@@ -2,18 +2,17 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cdc.chain import Chain
 from cdc.checkpoint import Checkpoint
 from cdc.event import Record
-from cdc.protocols import MarkCurrent, Source, SourceContext
+from cdc.protocols import MarkCurrent, Source, SourceContext, Transform
 from cdc.secret import Secret
 from cdc.serializers.debezium_json import DebeziumJson
 from cdc.serializers.envelope import SourceIdentity
 from cdc.serializers.options import Options
-from cdc.transforms.columns import Columns
 from connectors.postgres import Config, create
 from tests.conformance.goldens import Golden, changes_script, setup_script, side_of
 from tests.conformance.known import NOT_CAPTURED
@@ -62,7 +61,7 @@ def captured(
     database: PostgresDatabase,
     scenario: str,
     options: Options,
-    columns: Columns | None,
+    transforms: Sequence[Transform],
     folder: Path,
 ) -> list[Golden]:
     """What Tidewire writes for a scenario, in order; the `cdc` header is left out."""
@@ -73,7 +72,6 @@ def captured(
             connection.execute(statement.encode())
         # As Debezium makes it; Tidewire's own would refuse tables without replica identity.
         connection.execute(b"create publication acme_pub for all tables")
-    excluded = () if columns is None else columns.excluded
     source = create(
         Config(
             url=Secret(database.url),
@@ -82,10 +80,10 @@ def captured(
             publication="acme_pub",
             create_publication=False,
         ),
-        SourceContext("conformance", "depot", "acme", folder, excluded),
+        SourceContext("conformance", "depot", "acme", folder),
     )
     try:
-        records = _run(source, database, scenario, options, columns)
+        records = _run(source, database, scenario, options, transforms)
     finally:
         source.close()
     return [_golden(record, offset) for offset, record in enumerate(records)]
@@ -96,13 +94,13 @@ def _run(
     database: PostgresDatabase,
     scenario: str,
     options: Options,
-    columns: Columns | None,
+    transforms: Sequence[Transform],
 ) -> list[Record]:
     identity = SourceIdentity("postgresql", "acme", "tidewire")
     serializer = DebeziumJson(
         identity, options, None, compacts=False, pipeline="conformance", clock_us=_clock_us
     )
-    chain = Chain([] if columns is None else [columns])
+    chain = Chain(transforms)
     checkpoint = Checkpoint()
     records: list[Record] = []
     # The first pause lets the source look at the tables that are there.

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -13,6 +13,10 @@ _ABSENT = "(absent)"
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 # Columns that the database fills with the time or at random, in table `defaults`.
 _RUN_DEPENDENT = frozenset({"n_datenow", "n_tsnow", "n_tstznow", "n_uuidgen", "o_tsnow"})
+
+
+Mask = Callable[[str, str], str]
+"""From a path (`source.lsn`, `key.id`) and a text to the text with what may differ made equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +56,34 @@ def items(text: str) -> list[str]:
     return found
 
 
-def differences(debezium: Golden, tidewire: Golden) -> list[Difference]:
-    """Every difference of two records."""
+def differences(debezium: Golden, tidewire: Golden, mask: Mask | None = None) -> list[Difference]:
+    """Every difference of two records.
+
+    `mask` makes equal what may differ; by default all that depends on the run.
+    """
+    mask = mask or of_any_run
+    left_side, right_side = _flat(debezium, mask), _flat(tidewire, mask)
+    expected, actual = dict(left_side), dict(right_side)
     found = []
-    pairs = zip_longest(_flat(debezium), _flat(tidewire), fillvalue=("(nothing)", _ABSENT))
-    expected, actual = dict(_flat(debezium)), dict(_flat(tidewire))
     for path in {**expected, **actual}:
         left, right = expected.get(path, _ABSENT), actual.get(path, _ABSENT)
         if left != right:
             found.append(Difference(debezium.topic, debezium.offset, path, left, right))
     if not found:
-        for (left, _), (right, _) in pairs:
+        for (left, _), (right, _) in zip_longest(left_side, right_side, fillvalue=("", _ABSENT)):
             if left != right:
                 found.append(Difference(debezium.topic, debezium.offset, "order", left, right))
                 break
     return found
 
 
-def _flat(record: Golden) -> list[tuple[str, str]]:
+def _flat(record: Golden, mask: Mask) -> list[tuple[str, str]]:
     """Everything of a record as paths and exact texts, in the order in which it was written."""
     return [
         ("topic", record.topic),
         *((f"header.{name}", _header(name, text)) for name, text in record.headers),
-        *_flat_side("key", record.key),
-        *_flat_side("", record.value),
+        *_flat_side("key", record.key, mask),
+        *_flat_side("", record.value, mask),
     ]
 
 
@@ -89,7 +97,7 @@ def _header(name: str, text: str) -> str:
     return side.payload
 
 
-def _flat_side(name: str, side: Side | None) -> Iterator[tuple[str, str]]:
+def _flat_side(name: str, side: Side | None, mask: Mask) -> Iterator[tuple[str, str]]:
     prefix = f"{name}." if name else ""
     if side is None:
         yield name or "value", "null"
@@ -97,14 +105,11 @@ def _flat_side(name: str, side: Side | None) -> Iterator[tuple[str, str]]:
     if side.schema is not None:
         yield from _flat_schema(f"{prefix}schema", side.schema)
     for field, text in members(side.payload).items():
-        if name or field not in {"before", "after", "source"} or text == "null":
-            yield prefix + field, _normalised(field, text)
+        if name or field not in {"before", "after", "source", "transaction"} or text == "null":
+            yield prefix + field, mask(prefix + field, text)
             continue
         for column, value in members(text).items():
-            if field == "source":
-                yield f"{field}.{column}", _normalised(column, value)
-            else:
-                yield f"{field}.{column}", _of_any_run(column, value)
+            yield f"{field}.{column}", mask(f"{field}.{column}", value)
 
 
 def _flat_schema(path: str, text: str) -> Iterator[tuple[str, str]]:
@@ -121,18 +126,24 @@ def _flat_schema(path: str, text: str) -> Iterator[tuple[str, str]]:
                 yield f"{path}.{field_name}", field
 
 
-def _normalised(name: str, text: str) -> str:
+def of_any_run(path: str, text: str) -> str:
     """The text with what depends on the run made equal; nulls stay nulls."""
+    part, _, name = path.rpartition(".")
     if text == "null":
         return text
-    if name in {"ts_ms", "ts_us", "ts_ns", "txId", "lsn"}:
-        return "0" if re.fullmatch(r"-?\d+", text) else text
-    if name == "sequence":
-        return re.sub(r"\d+", "0", text)
-    return f'"{name}"' if name in {"version", "db"} else text
+    if part in {"before", "after"}:
+        timed = name in _RUN_DEPENDENT and text != "0" and "1970" not in text
+        return re.sub(r"[0-9a-f]", "0", text) if timed else text
+    if name in {"version", "db"}:
+        return f'"{name}"'
+    # The id of a transaction is in its key, its value, and the block of a change.
+    is_id = name == "id" and re.fullmatch(r'"\d+:\d+"', text)
+    is_number = name in {"ts_ms", "ts_us", "ts_ns", "txId", "lsn"} and re.fullmatch(r"-?\d+", text)
+    if is_id or is_number or name == "sequence":
+        return re.sub(r"-?\d+", "0", text)
+    return data_collections(text) if name == "data_collections" else text
 
 
-def _of_any_run(column: str, text: str) -> str:
-    if column in _RUN_DEPENDENT and text not in {"null", "0"} and "1970" not in text:
-        return re.sub(r"[0-9a-f]", "0", text)
-    return text
+def data_collections(text: str) -> str:
+    """The counts of a transaction in one order: Debezium's is that of a hash table."""
+    return "[" + ",".join(sorted(items(text))) + "]"

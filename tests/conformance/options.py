@@ -1,10 +1,9 @@
 """The options of Tidewire that correspond to a connector's configuration of Debezium."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from cdc.serializers.options import Options
-from tests.conformance.compare import members
-from tests.conformance.goldens import Golden
+from cdc.transforms.operations import Operations
 
 # Debezium's option -> ours; its values are ours with `_` for `-`.
 _NAMES = {
@@ -37,20 +36,8 @@ def options_of(connector: Mapping[str, str]) -> Options:
     return Options.model_validate({**defaults, **chosen, "version": "3.6.1.Final"})
 
 
-def written_by(connector: Mapping[str, str], found: Iterable[Golden]) -> list[Golden]:
-    """Our records as this configuration of Debezium would let them through.
-
-    It skips truncates unless told otherwise, may skip updates that change nothing, and may write
-    headers as JSON with a schema.
-    """
+def operations_of(connector: Mapping[str, str]) -> Operations:
+    """What that run left out: truncates unless told otherwise, and updates that change nothing."""
     skipped = connector.get("skipped.operations", "t")
     only_changes = connector.get("skip.messages.without.change") == "true"
-    kept = []
-    for record in found:
-        fields = {} if record.value is None else members(record.value.payload)
-        if fields.get("op") == f'"{skipped}"':
-            continue
-        if only_changes and fields and fields["before"] == fields["after"] != "null":
-            continue
-        kept.append(record)
-    return kept
+    return Operations(() if skipped == "none" else (skipped,), skip_unchanged=only_changes)

@@ -18,7 +18,7 @@ from tests.conformance.known import (
     STOPPED,
     page,
 )  # fmt: skip
-from tests.conformance.options import options_of, written_by
+from tests.conformance.options import operations_of, options_of
 from tests.lab.postgres_database import PostgresDatabase
 
 # Recorded run -> the scripts that it ran.
@@ -105,12 +105,16 @@ def test_records_are_debeziums_but_for_known_cases(
     if configuration.get("publish.via.partition.root") == "true":
         ignored |= {"acme.public.part1", "acme.public.part2"}
 
-    found = captured(postgres_database, RUNS[run], options_of(configuration), None, tmp_path)
+    found = captured(
+        postgres_database,
+        RUNS[run],
+        options_of(configuration),
+        [operations_of(configuration)],
+        tmp_path,
+    )
 
     expected = by_topic([each for each in records(run) if each.topic not in ignored])
-    actual = by_topic(
-        [each for each in written_by(configuration, found) if each.topic not in ignored]
-    )
+    actual = by_topic([each for each in found if each.topic not in ignored])
     if run in STOPPED:
         assert expected.keys() <= actual.keys()
         actual = {topic: actual[topic][: len(found)] for topic, found in expected.items()}
