@@ -10,9 +10,10 @@ from typing import Final
 from cdc import orders
 from cdc.batching import CommitBudget, Limits
 from cdc.chain import Chain
-from cdc.checkpoint import Checkpoint, Position
-from cdc.errors import CdcError, StorageFull, TransientError
-from cdc.event import EVERY_PARTITION, Batch, Record, any_for_every_partition
+from cdc.checkpoint import HEAL, Checkpoint, Position, encode_part
+from cdc.errors import CdcError, SourcePaused, StorageFull, TransientError
+from cdc.event import Batch, Record
+from cdc.expansion import expand
 from cdc.lifecycle import (
     SLICE_S,
     SOURCE_TRANSITIONS,
@@ -25,7 +26,15 @@ from cdc.lifecycle import (
 )
 from cdc.orders import Orders, StoredOrders
 from cdc.progress import MARKS_MAX, CaptureProgress, CaptureTally
-from cdc.protocols import Heartbeat, LogWriter, MarkCurrent, Serializer, Source, Transform
+from cdc.protocols import (
+    Heartbeat,
+    IgnoreLimits,
+    LogWriter,
+    MarkCurrent,
+    Serializer,
+    Source,
+    Transform,
+)
 from cdc.retry import Backoff
 from cdc.rowless import heartbeat_event, rowless_table
 from cdc.sequence import Sequencer, split
@@ -73,9 +82,10 @@ class Session:
         self._ackable: Position | None = None
         self._marks: tuple[str, ...] = ()
         self._events = self._records = 0
-        # Nothing is stored yet: where the source began must be durable before anything that follows
-        # from it can be seen, or a crash would begin elsewhere and lose what lies between.
-        self._first = False
+        # Where the source begins must be durable before anything that follows from it can be seen,
+        # or a crash would begin elsewhere and lose what lies between.
+        self._first = True
+        self._started = False
         self._heard_at_s = self._reported_at_s = clock.monotonic_s()
         self._beat_at_s = self._heard_at_s
         self._stop_by_s: float | None = None
@@ -83,7 +93,7 @@ class Session:
     # --- order of calls ---------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Work until the loop shall stop. Raises the CdcError that ends the session."""
+        """Work until the loop shall stop or stand still. Raises the CdcError that ends it."""
         if self._acquire():
             self._stream(self._start())
 
@@ -95,9 +105,17 @@ class Session:
         finally:
             self._source.close()
 
+    def _ending(self) -> bool:
+        return self._control.stopping() or self._tally.paused
+
     def _acquire(self) -> bool:
-        while not self._control.stopping():
+        if self._tally.limits_ignored:
+            self._source.command(IgnoreLimits())
+        while not self._ending():
+            self._take_commands()
             if self._source.acquire(SLICE_S):
+                # What its guard has to say counts also while the log cannot be opened.
+                self._source.keepalive()
                 self.enter(SourcePhase.STARTING)
                 return True
             self.enter(SourcePhase.WAITING)
@@ -110,7 +128,8 @@ class Session:
         stored, self._orders = orders.split(stored)
         self._serializer.resume(self._orders.facts)
         self._counted = self._serializer.orders()
-        self._first = stored is None
+        if self._tally.healing:
+            stored = (stored or Checkpoint()).merged(Checkpoint({HEAL: encode_part({})}))
         # Opening can take longer than the lease holds.
         self._source.keepalive()
         self._sequencer = Sequencer(
@@ -119,10 +138,11 @@ class Session:
         self._source.start(stored)
         for mark in self._tally.marks_wanted:
             self._source.command(MarkCurrent(mark))
+        self._started = True
         return writer
 
     def _stream(self, writer: LogWriter) -> None:
-        while not self._control.stopping():
+        while not self._ending():
             self._take_commands()
             batch = self._source.poll(self._budget.wait_s(self._clock.monotonic_s(), SLICE_S))
             self._alive()
@@ -133,8 +153,9 @@ class Session:
             first = self._first and batch is not None
             if first or self._budget.due(self._clock.monotonic_s(), idle=batch is None):
                 self._commit(writer)
-                self._first = False
-        self.enter(SourcePhase.STOPPING)
+                self._first = self._tally.healing = False
+        if self._control.stopping():
+            self.enter(SourcePhase.STOPPING)
         if not self._budget.empty:
             self._commit(writer)
 
@@ -142,9 +163,9 @@ class Session:
 
     def _take_commands(self) -> None:
         for command in self._control.commands():
-            assert isinstance(command, MarkCurrent), "a capture takes source commands only"
-            self._tally.marks_wanted[command.mark] = None
-            self._source.command(command)
+            self._tally.take(command)
+            if isinstance(command, MarkCurrent) and self._started:
+                self._source.command(command)
 
     def _take(self, batch: Batch, writer: LogWriter) -> None:
         received_s = self._clock.monotonic_s()
@@ -222,6 +243,7 @@ class Session:
         # The server must hear from us, and the lease must be seen, however long the log takes.
         while not call(SLICE_S):
             self._alive()
+            self._take_commands()
             self._give_up_after_stop()
         self._alive()
 
@@ -234,7 +256,7 @@ class Session:
             self.report()
 
     def _give_up_after_stop(self) -> None:
-        if not self._control.stopping():
+        if not self._ending():
             return
         now_s = self._clock.monotonic_s()
         self._stop_by_s = self._stop_by_s or now_s + STOP_S
@@ -259,28 +281,13 @@ class Session:
 
     def report(self) -> None:
         """Report progress with what the source says."""
-        self._reported_at_s = self._clock.monotonic_s()
+        self._reported_at_s = now_s = self._clock.monotonic_s()
+        source = self._source.progress()
+        if source.retention is not None and source.retention.state == "ok":
+            self._tally.limits_ignored = False
         self._control.report(
-            self._tally.progress(
-                self._clock.wall_us(), self._source.progress(), self._budget, self._reported_at_s
-            )
+            self._tally.progress(self._clock.wall_us(), source, self._budget, now_s)
         )
-
-
-def expand(records: list[Record], writer: LogWriter) -> list[Record]:
-    """The records in order, those for every partition as one copy for each."""
-    if not any_for_every_partition(records):
-        return records
-    expanded: list[Record] = []
-    for record in records:
-        if record.partition != EVERY_PARTITION:
-            expanded.append(record)
-            continue
-        expanded.extend(
-            Record(record.topic, record.key, record.value, record.mark, record.headers, number)
-            for number in range(writer.partitions(record.topic))
-        )
-    return expanded
 
 
 class Capture:
@@ -315,16 +322,21 @@ class Capture:
         self._control = control
         self._tally = CaptureTally()
 
-    def run(self) -> None:
+    def run(self, *, heal: bool = False) -> None:
         """Capture until told to stop. Called once.
 
+        `heal`: the source begins anew, as if nothing had been captured.
         Raises the CdcError that needs a person, after reporting it as `failed`. What is no
         CdcError is a mistake of ours and passes through.
         """
+        self._tally.healing = heal
         try:
             while not self._control.stopping():
-                self._enter(SourcePhase.STARTING)
-                self._attempt()
+                if self._tally.paused:
+                    self._stand_still()
+                else:
+                    self._enter(SourcePhase.STARTING)
+                    self._attempt()
         except CdcError as error:
             self._report_problem(error, SourcePhase.FAILED)
             raise
@@ -334,6 +346,9 @@ class Capture:
     def _attempt(self) -> None:
         try:
             self._run_session()
+        except SourcePaused as error:
+            self._tally.paused = True
+            self._report_problem(error, SourcePhase.PAUSED)
         except CdcError as error:
             if not error.retriable:
                 raise
@@ -341,7 +356,16 @@ class Capture:
             full = isinstance(error, StorageFull)
             phase = SourcePhase.FAILED if full else SourcePhase.RETRYING
             self._report_problem(error, self._tally.phase if stopping else phase)
-            wait(self._clock, self._control, self.backoff.next_s(_wish_s(error)))
+            if not self._tally.paused:
+                wait(self._clock, self._control, self.backoff.next_s(_wish_s(error)))
+
+    def _stand_still(self) -> None:
+        """Nothing is open and nothing is held but what the database keeps for us."""
+        self._enter(SourcePhase.PAUSED)
+        while self._tally.paused and not self._control.stopping():
+            for command in self._control.commands():
+                self._tally.take(command)
+            self._clock.sleep_s(SLICE_S)
 
     def _run_session(self) -> None:
         session = Session(self, self._tally, self._limits, self._clock, self._control)

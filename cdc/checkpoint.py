@@ -13,6 +13,10 @@ Position = NewType("Position", str)
 The core never compares two positions: order is the order of arrival.
 """
 
+HEAL = "heal"
+"""Name of a part that says: forget the position and begin anew. The source takes it away, with all
+its other parts, in the first change that it makes."""
+
 FORMAT_VERSION = 1
 """Version of the stored form of a part. Older ones are upgraded, newer ones refused."""
 
@@ -25,7 +29,7 @@ class Checkpoint:
     to `LogWriter.commit`, it holds only what changed, and None deletes a part.
 
     Part names in use: `position` and what else the source chooses (`snapshot:<table>`,
-    `facts:<table oid>`, `type:<type oid>`), and `sequence`, which the capture loop owns.
+    `facts:<table oid>`, `type:<type oid>`), `sequence`, which the capture loop owns, and HEAL.
     """
 
     parts: Mapping[str, bytes | None] = field(default_factory=dict)

@@ -4,18 +4,20 @@ import contextlib
 import signal
 import subprocess
 from collections import deque
+from dataclasses import replace
 from random import Random
 from typing import Final
 
 from pydantic import TypeAdapter
 
 from cdc.channel import Channel, Message, pair
+from cdc.errors import CdcError
 from cdc.journal import Journal
 from cdc.lifecycle import Clock, Problem, SinkPhase, SourcePhase
 from cdc.processes import environment, module_command
 from cdc.progress import CaptureProgress, DeliverProgress
 from cdc.retry import Backoff
-from cdc.status import WorkerStatus
+from cdc.status import Action, WorkerStatus
 from cdc.worker import Exit, Order
 
 FIRST_S: Final = 1.0
@@ -70,7 +72,7 @@ class Child:
         self._started_s = self._heard_s = 0.0
         self._restart_at_s: float | None = None
         self._restarts = 0
-        self._stopping = False
+        self._stopping = self._paused = False
         self._phase = "starting"
         self._since_us = clock.wall_us()
         self._progress: CaptureProgress | DeliverProgress | None = None
@@ -135,6 +137,8 @@ class Child:
         self._counts.clear()
         self._enter("starting")
         channel.send(self.order.content())
+        if self._paused:
+            channel.send({"pause": True})
 
     def send(self, message: Message) -> None:
         """A command for the process that runs now."""
@@ -170,6 +174,52 @@ class Child:
         self._restart_at_s = None
         self._signal(signal.SIGKILL)
 
+    def act(self, action: Action) -> str:
+        """Do what a person wants, and say what follows. Raises CdcError when it cannot be done."""
+        name = self.order.name
+        if self.order.role != "source":
+            raise CdcError(f'only sources can {action}; "{name}" is a sink', hint="")
+        match action:
+            case "pause":
+                return self._pause(name)
+            case "resume":
+                return self._resume(name)
+            case "heal":
+                return self._heal(name)
+
+    def _pause(self, name: str) -> str:
+        if self.ended:
+            raise CdcError(f'the source "{name}" does not run', hint="See `cdc status`.")
+        self._paused = True
+        self.send({"pause": True})
+        return (
+            f'the source "{name}" finishes its batch and stands still; meanwhile the database '
+            "keeps the log that it has not read"
+        )
+
+    def _resume(self, name: str) -> str:
+        if not self._paused and self._phase != "paused":
+            raise CdcError(f'the source "{name}" is not paused', hint="See `cdc status`.")
+        self._paused = False
+        self.send({"go_on": "resume"})
+        return f'the source "{name}" goes on'
+
+    def _heal(self, name: str) -> str:
+        told = f'the source "{name}" begins anew with a snapshot'
+        if self._phase == "paused":
+            self._paused = False
+            self.send({"go_on": "heal"})
+            return told
+        if not self.terminal or self._stopping:
+            raise CdcError(
+                f'the source "{name}" is {self._phase}, and may not have lost anything',
+                hint=f"Pause it first (`cdc pause {name}`) if it shall begin anew all the same.",
+            )
+        self.order = replace(self.order, heal=True)
+        self.terminal = False
+        self.start()
+        return told
+
     # --- what happens to it -----------------------------------------------------------------------
 
     def _notice_silence(self) -> None:
@@ -195,6 +245,9 @@ class Child:
             adapter = _CAPTURE if self.order.role == "source" else _DELIVER
             progress: CaptureProgress | DeliverProgress = adapter.validate_python(content)
             self._progress = progress
+            if self.order.heal and progress.commits:
+                # From here on it is durable; a restart must not do it once more.
+                self.order = replace(self.order, heal=False)
             self._problem = progress.last_error or self._problem
             if not (self._stopping and progress.phase not in {"stopped", "failed"}):
                 self._enter(progress.phase.value)

@@ -7,7 +7,9 @@
     |  '- LeaseLost           the lease of a source is gone: acquire, open and start again
     |- StorageFull            the disk (or a quota) is full; retried, shown as failed meanwhile
     |- SourceRefused          the database refuses what the configuration asks for
+    |- SourcePaused           a limit was reached at which the source shall stand still
     |- PositionLost           the stored position cannot be resumed from
+    |  '- SlotLost            what held the changes behind it is gone, or is another one
     |- Fenced                 another writer has taken over; this one must stay down
     |- DecodeError            bytes that do not mean what the protocol says
     |- SchemaError            a structure that cannot be handled
@@ -99,9 +101,17 @@ class PositionLost(CdcError):
     """The stored position cannot be resumed from; going on would skip changes."""
 
     default_hint = (
-        "Changes were lost at the source. Run `cdc reset SOURCE` to forget the checkpoint "
-        "and take a new snapshot."
+        "Changes were lost at the source. Run `cdc heal SOURCE`: it begins anew with a snapshot, "
+        "and says first what that costs."
     )
+
+
+class SlotLost(PositionLost):
+    """What held the changes behind the stored position is gone, or is not the same any more."""
+
+
+class SourcePaused(CdcError):
+    """A configured limit was reached; the source stands still until a person says to go on."""
 
 
 class Fenced(CdcError):

@@ -30,6 +30,9 @@ class SourcePhase(StrEnum):
     FAILED = "failed"
     """Needs a person. Ends the loop, except when storage is full: then it backs off as in
     `retrying`. Also set by the worker and the supervisor for what happens outside the loop."""
+    PAUSED = "paused"
+    """Stands still, with everything committed and closed, until a person says to go on. A person
+    wanted it, or a limit of the source was reached."""
     STOPPING = "stopping"
     """Was told to stop: finishes the batch and commits."""
     STOPPED = "stopped"
@@ -54,29 +57,28 @@ class SinkPhase(StrEnum):
     """Ended as told; everything done is committed and closed."""
 
 
+_INTERRUPTED: Final = frozenset(
+    {SourcePhase.RETRYING, SourcePhase.FAILED, SourcePhase.PAUSED, SourcePhase.STOPPING}
+)
+
 SOURCE_TRANSITIONS: Final[Mapping[SourcePhase, frozenset[SourcePhase]]] = {
     SourcePhase.STARTING: frozenset(
         {
             SourcePhase.WAITING,
             SourcePhase.SNAPSHOT,
             SourcePhase.STREAMING,
-            SourcePhase.RETRYING,
-            SourcePhase.FAILED,
-            SourcePhase.STOPPING,
+            *_INTERRUPTED,
         }
     ),
-    SourcePhase.WAITING: frozenset(
-        {SourcePhase.STARTING, SourcePhase.RETRYING, SourcePhase.FAILED, SourcePhase.STOPPING}
-    ),
-    SourcePhase.SNAPSHOT: frozenset(
-        {SourcePhase.STREAMING, SourcePhase.RETRYING, SourcePhase.FAILED, SourcePhase.STOPPING}
-    ),
+    SourcePhase.WAITING: frozenset({SourcePhase.STARTING, *_INTERRUPTED}),
+    SourcePhase.SNAPSHOT: frozenset({SourcePhase.STREAMING, *_INTERRUPTED}),
     # A snapshot on demand comes while streaming.
-    SourcePhase.STREAMING: frozenset(
-        {SourcePhase.SNAPSHOT, SourcePhase.RETRYING, SourcePhase.FAILED, SourcePhase.STOPPING}
+    SourcePhase.STREAMING: frozenset({SourcePhase.SNAPSHOT, *_INTERRUPTED}),
+    SourcePhase.RETRYING: frozenset(
+        {SourcePhase.STARTING, SourcePhase.PAUSED, SourcePhase.STOPPING}
     ),
-    SourcePhase.RETRYING: frozenset({SourcePhase.STARTING, SourcePhase.STOPPING}),
-    SourcePhase.FAILED: frozenset({SourcePhase.STARTING, SourcePhase.STOPPING}),
+    SourcePhase.FAILED: frozenset({SourcePhase.STARTING, SourcePhase.PAUSED, SourcePhase.STOPPING}),
+    SourcePhase.PAUSED: frozenset({SourcePhase.STARTING, SourcePhase.STOPPING}),
     SourcePhase.STOPPING: frozenset({SourcePhase.STOPPED, SourcePhase.FAILED}),
     SourcePhase.STOPPED: frozenset(),
 }
@@ -118,8 +120,24 @@ class DeliverUntil:
     mark: str
 
 
-Command = MarkCurrent | DeliverUntil
-"""What a loop can be told while it runs: MarkCurrent a capture, DeliverUntil a delivery."""
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Command to a capture loop: finish the batch, commit, close everything, and stand still."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """Command to a capture loop that is paused: begin again.
+
+    Limits of the source that are exceeded count again only when they have been kept once. `heal`:
+    begin anew, as if nothing had been captured.
+    """
+
+    heal: bool = False
+
+
+Command = MarkCurrent | DeliverUntil | Pause | GoOn
+"""What a loop can be told while it runs: DeliverUntil a delivery, the others a capture."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,19 @@ SOURCE_OPEN_GIVEN: Final = Metric(
     "tidewire_source_open_transaction_changes", "gauge",
     "Changes of the committed one among them that were written so far.", ("source",),
 )  # fmt: skip
+SOURCE_RETAINED_BYTES: Final = Metric(
+    "tidewire_source_retained_bytes", "gauge",
+    "Bytes of its own log that the database keeps because of the source.", ("source",),
+)  # fmt: skip
+SOURCE_RETENTION_STATE: Final = Metric(
+    "tidewire_source_retention_state", "gauge",
+    "1 for where these bytes are against the configured limits: ok, warning, limit.",
+    ("source", "state"),
+)  # fmt: skip
+SOURCE_NOTES: Final = Metric(
+    "tidewire_source_notes", "gauge", "1 for each note that the source has for the operator.",
+    ("source", "severity", "code"),
+)  # fmt: skip
 SNAPSHOT_ROWS: Final = Metric(
     "tidewire_source_snapshot_rows", "gauge", "Rows read by the snapshot so far.",
     ("source", "table"),

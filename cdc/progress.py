@@ -7,8 +7,10 @@ from typing import Final
 
 from cdc.batching import CommitBudget
 from cdc.checkpoint import Position
-from cdc.lifecycle import Problem, SinkPhase, SourcePhase
+from cdc.lifecycle import Command, GoOn, Pause, Problem, SinkPhase, SourcePhase
+from cdc.notes import Note, Retention
 from cdc.protocols import (
+    MarkCurrent,
     OpenTransactions,
     Partition,
     SnapshotProgress,
@@ -29,6 +31,7 @@ class CaptureProgress:
     over `reported_at_us`. `lag_bytes` and `lag_s` reach from the server's last write to what is
     durable; None while unknown, and always when there is no connection. `commit_s` is how long the
     last commit took. `snapshot` is the whole of it while one is taken, `tables` its parts.
+    `retention` and `notes` are the source's own.
     """
 
     phase: SourcePhase
@@ -48,6 +51,8 @@ class CaptureProgress:
     open_transactions: OpenTransactions | None = None
     snapshot: SnapshotProgress | None = None
     marks: tuple[str, ...] = ()
+    retention: Retention | None = None
+    notes: tuple[Note, ...] = ()
 
     def content(self) -> dict[str, object]:
         """The same as JSON-able content."""
@@ -71,6 +76,26 @@ class CaptureTally:
     # Marks asked for and not durable yet: a new session asks its source again. That moves them to
     # a later position, which is safe.
     marks_wanted: dict[str, None] = field(default_factory=dict)
+    # A person, or the source's own guard, wants it to stand still.
+    paused: bool = False
+    # A person said to go on although a limit has been reached.
+    limits_ignored: bool = False
+    # A person wants it to begin anew, and nothing of that is durable yet.
+    healing: bool = False
+
+    def take(self, command: Command) -> None:
+        """Note what a command wants."""
+        match command:
+            case MarkCurrent(mark):
+                self.marks_wanted[mark] = None
+            case Pause():
+                self.paused = True
+            case GoOn(heal):
+                self.limits_ignored = self.limits_ignored or self.paused
+                self.healing = self.healing or heal
+                self.paused = False
+            case _:
+                raise AssertionError("a capture takes no commands of a delivery")
 
     def progress(
         self,
@@ -100,6 +125,8 @@ class CaptureTally:
             open_transactions=source.open_transactions,
             snapshot=source.snapshot,
             marks=self.marks,
+            retention=source.retention,
+            notes=source.notes,
         )
 
 

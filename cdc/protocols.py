@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from cdc.checkpoint import Checkpoint, Position
 from cdc.event import Batch, ChangeEvent, Record, Row, Stored, Topic
+from cdc.notes import Note, Retention
 from cdc.orders import Orders
 from cdc.reading import StartReaders
 from cdc.schema import TableSchema
@@ -49,11 +50,16 @@ class Finding:
 class Heartbeat:
     """How a source shows that it lives while nothing changes, every `interval_s`.
 
-    `topic`: by a record on the heartbeat topic, which the capture loop writes.
+    `topic`: by a record on the heartbeat topic, which the capture loop writes. `message`, `table`:
+    by a write at the database, a logical message or a row of that table (`schema.table`), which
+    the source makes when `create_table` allows it.
     """
 
     interval_s: float
     topic: bool = True
+    message: bool = True
+    table: str | None = None
+    create_table: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,15 @@ class MarkCurrent:
     mark: str
 
 
-SourceCommand = MarkCurrent
+@dataclass(frozen=True, slots=True)
+class IgnoreLimits:
+    """Command: go on although a limit has been reached, until it has been kept once more.
+
+    The only command that may come before `acquire`.
+    """
+
+
+SourceCommand = MarkCurrent | IgnoreLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +161,7 @@ class SourceProgress:
     `lag_bytes` how far that is behind the server's write position as last heard, `lag_s` the age of
     the last change received (0.0 when nothing is left to receive); None while unknown. `tables`
     may be a part of them where there are very many; `snapshot` counts all. `open_transactions` is
-    None for a source that keeps none.
+    None for a source that keeps none, `retention` while unknown; `notes` are for a person to know.
     """
 
     phase: Literal["starting", "snapshot", "streaming"]
@@ -157,6 +171,8 @@ class SourceProgress:
     tables: tuple[TableProgress, ...] = ()
     snapshot: SnapshotProgress | None = None
     open_transactions: OpenTransactions | None = None
+    retention: Retention | None = None
+    notes: tuple[Note, ...] = ()
 
 
 class Source(Protocol):

@@ -144,6 +144,27 @@ def drop(config: Config, name: str) -> list[str]:
     return cast("list[str]", made)
 
 
+class HealPlan(Protocol):
+    """What beginning anew does, and what it costs."""
+
+    @property
+    def sentences(self) -> Sequence[str]:
+        """What is lost and what will be done, for people."""
+        ...
+
+    def content(self) -> dict[str, object]:
+        """The same, and figures for each table, as JSON-able content."""
+        ...
+
+
+def heal_plan(config: Config, name: str) -> HealPlan:
+    """What `cdc heal` would do; looks at the source and changes nothing."""
+    chosen = config.sources[name].chosen
+    assert chosen is not None, "the configuration was read for this source"
+    context = Parts(config).source_context(name)
+    return cast("HealPlan", _part(chosen.component, "heal").plan(chosen.settings, context))
+
+
 def _part(component: Component, name: str) -> Any:
     part = part_of(component, name)
     if part is None:

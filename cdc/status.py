@@ -11,7 +11,8 @@ from cdc.protocols import TopicInfo
 
 State = Literal["starting", "healthy", "degraded", "failed", "stopping"]
 """`healthy`: every worker does its work. `starting`: some have not begun yet. `degraded`: some are
-retrying, or a sink keeps dead letters. `failed`: some need a person."""
+retrying or paused, a sink keeps dead letters, or a source has an alert. `failed`: some need a
+person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,13 @@ class Daemon(Protocol):
         """Begin a graceful stop; returns at once."""
         ...
 
+    def act(self, name: str, action: "Action") -> str:
+        """Do something to one worker; returns at once, with a sentence that says what follows.
+
+        Raises CdcError when it has no such worker, or when that cannot be done to it now.
+        """
+        ...
+
 
 class Search(Protocol):
     """A sink that can be searched by words, such as the embedded index."""
@@ -87,6 +95,7 @@ OVERALL: Mapping[str, State] = {
     "streaming": "healthy",
     "delivering": "healthy",
     "waiting": "healthy",
+    "paused": "degraded",
     "stopping": "stopping",
     "stopped": "stopping",
 }
@@ -95,11 +104,23 @@ OVERALL: Mapping[str, State] = {
 _WORST_LAST: tuple[State, ...] = ("healthy", "starting", "degraded", "stopping", "failed")
 
 
+Action = Literal["pause", "resume", "heal"]
+"""What a person can do to one worker of a running daemon."""
+
+
+def has_alert(worker: WorkerStatus) -> bool:
+    """Whether a source says that it needs a person soon."""
+    return isinstance(worker.progress, CaptureProgress) and any(
+        note.severity == "alert" for note in worker.progress.notes
+    )
+
+
 def overall(workers: Sequence[WorkerStatus]) -> State:
-    """The pipeline's state: the worst of its workers; dead letters count as degraded."""
+    """The pipeline's state: the worst of its workers; dead letters and alerts are degraded."""
     states: list[State] = [OVERALL[worker.phase] for worker in workers]
     if any(
-        isinstance(worker.progress, DeliverProgress) and worker.progress.dead_letters_kept
+        (isinstance(worker.progress, DeliverProgress) and worker.progress.dead_letters_kept)
+        or has_alert(worker)
         for worker in workers
     ):
         states.append("degraded")

@@ -16,13 +16,13 @@ from typing import Final, Protocol
 from cdc.children import Child
 from cdc.compiled import implementation
 from cdc.config import Config
-from cdc.errors import ConfigError
+from cdc.errors import CdcError, ConfigError
 from cdc.journal import Journal
 from cdc.lifecycle import Clock
 from cdc.protocols import TopicInfo
 from cdc.registry import Parts, topics_of
 from cdc.state_dir import Claim
-from cdc.status import Daemon, PipelineStatus, overall
+from cdc.status import Action, Daemon, PipelineStatus, overall
 from cdc.until_current import PATIENCE_S, UntilCurrent
 from cdc.version import version
 from cdc.worker import Order
@@ -143,6 +143,16 @@ class Supervisor:
         """Begin a graceful stop; returns at once. Repeatable."""
         self._stop_asked.set()
         self._wake_up()
+
+    def act(self, name: str, action: Action) -> str:
+        """Do something to one worker; says what follows. Raises CdcError when it cannot be done."""
+        with self._lock:
+            for child in self._children:
+                if child.name == name:
+                    told = child.act(action)
+                    self._journal.info(action, worker=name)
+                    return told
+        raise CdcError(f'this daemon does not run "{name}"', hint="See `cdc status`.")
 
     def kill(self) -> None:
         """End now; nothing is lost, what was not committed is read again. Returns at once."""

@@ -96,11 +96,14 @@ class UntilCurrent:
 
 
 def _failed(status: WorkerStatus) -> bool:
-    return status.phase in {"failed", "stopped"}
+    return status.phase in {"failed", "stopped", "paused"}
 
 
 def _failure(worker: Worker, status: WorkerStatus) -> str:
     problem = worker.problem
+    if status.phase == "paused":
+        why = f": {problem.message}" if problem else ""
+        return f'{status.kind} "{status.name}" is paused{why}. Run `cdc resume {status.name}`.'
     if status.phase == "stopped" or problem is None:
         return f'{status.kind} "{status.name}" ended before everything was current'
     return f'{status.kind} "{status.name}" failed: {problem.message}. {problem.hint}'

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -26,7 +26,8 @@ from cdc.config import Config, read
 from cdc.deliver import Deliver, DeliverOptions
 from cdc.errors import CdcError
 from cdc.journal import Journal, open_journal
-from cdc.lifecycle import Command, DeliverUntil, Problem, Progress
+from cdc.lifecycle import Command, DeliverUntil, GoOn, Pause, Problem, Progress
+from cdc.notes import Note
 from cdc.processes import die_with_parent
 from cdc.projection import Projection
 from cdc.protocols import MarkCurrent
@@ -56,7 +57,10 @@ class Exit(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a worker is told to do. `text` is the configuration that `file` held."""
+    """What a worker is told to do. `text` is the configuration that `file` held.
+
+    `heal`: a source begins anew, as if nothing had been captured.
+    """
 
     role: Role
     name: str
@@ -65,6 +69,7 @@ class Order:
     journal_format: str
     journal_level: str = "info"
     debug: bool = False
+    heal: bool = False
 
     def content(self) -> dict[str, object]:
         """The same as JSON-able content."""
@@ -85,6 +90,7 @@ class ChannelControl:
         self._phase = ""
         self._error_at_us: int | None = None
         self.told: str | None = None
+        self._notes: Mapping[tuple[str, str], Note] = {}
 
     def stop(self) -> None:
         """From now on `stopping` is True."""
@@ -115,6 +121,19 @@ class ChannelControl:
             position = getattr(progress, "position", None)
             extra = {"position": position} if position else {}
             self.journal.info("phase", phase=str(progress.phase), **extra)
+        self._tell_notes(getattr(progress, "notes", ()))
+
+    def _tell_notes(self, notes: tuple[Note, ...]) -> None:
+        """A line for each note that is new or worse, and one when it is over."""
+        now: dict[tuple[str, str], Note] = {(note.code, note.severity): note for note in notes}
+        for known, note in now.items():
+            if known not in self._notes:
+                tell = self.journal.info if note.severity == "info" else self.journal.warning
+                tell("note", code=note.code, message=note.message, hint=note.hint)
+        codes = {note.code for note in notes}
+        for code in {code for code, _ in self._notes} - codes:
+            self.journal.info("note is over", code=code)
+        self._notes = now
 
     def _receive(self) -> None:
         for message in self._channel.receive():
@@ -124,6 +143,10 @@ class ChannelControl:
                 self._commands.append(MarkCurrent(str(message["mark_current"])))
             elif "deliver_until" in message:
                 self._commands.append(DeliverUntil(str(message["deliver_until"])))
+            elif "pause" in message:
+                self._commands.append(Pause())
+            elif "go_on" in message:
+                self._commands.append(GoOn(heal=message["go_on"] == "heal"))
         if self._channel.closed:
             self._stopping = True
 
@@ -162,7 +185,7 @@ def run(order: Order, config: Config, control: ChannelControl) -> None:
                 control=control,
                 backoff=backoff,
                 heartbeat=parts.heartbeat(order.name),
-            ).run()
+            ).run(heal=order.heal)
             return
         keys = config.sinks[order.name].keys
         Deliver(

@@ -8,7 +8,7 @@ a name of its own), and where a token is set it is asked for everywhere but at t
 import hmac
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 from urllib.parse import parse_qs
 
 import orjson
@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from cdc.admin.exposition import render
 from cdc.admin.history import History
 from cdc.errors import CdcError
-from cdc.status import Daemon, Search
+from cdc.status import Action, Daemon, Search, has_alert
 
 HERE: Final = Path(__file__).parent
 COOKIE: Final = "tidewire_token"
@@ -107,6 +107,7 @@ class Routes:
             Route("/api/topics", self.topics),
             Route("/api/search", self.search),
             Route("/api/stop", self.stop, methods=["POST"]),
+            Route("/api/workers/{name}/{action}", self.act, methods=["POST"]),
             Mount("/assets", StaticFiles(directory=HERE / "assets")),
         ]
 
@@ -133,10 +134,14 @@ class Routes:
         return _verdict("healthy", "failed", failed)
 
     async def readyz(self, request: Request) -> Response:
-        """200 when every worker does its work (a standby's waiting counts); 503 with the names."""
+        """200 when every worker does its work (a standby's waiting counts); 503 with the names.
+
+        A source with an alert is not well either.
+        """
         del request
         working = {"snapshot", "streaming", "delivering", "waiting"}
-        others = [w.name for w in self._daemon.status().workers if w.phase not in working]
+        workers = self._daemon.status().workers
+        others = [w.name for w in workers if w.phase not in working or has_alert(w)]
         return _verdict("ready", "not ready", others)
 
     async def metrics(self, request: Request) -> Response:
@@ -175,6 +180,17 @@ class Routes:
         del request
         self._daemon.stop()
         return _json({"stopping": True}, status_code=202)
+
+    async def act(self, request: Request) -> Response:
+        """Pause, resume or heal one worker; 409 with the reason when that cannot be done."""
+        action = request.path_params["action"]
+        if action not in get_args(Action):
+            return _json({"error": f"nobody can {action} a worker", "hint": ""}, status_code=404)
+        try:
+            told = self._daemon.act(request.path_params["name"], action)
+        except CdcError as error:
+            return _json({"error": error.message, "hint": error.hint}, status_code=409)
+        return _json({"told": told}, status_code=202)
 
 
 async def _form_field(request: Request, name: str) -> str:

@@ -57,6 +57,13 @@ def _source_samples(name: str, progress: CaptureProgress) -> Iterator[tuple[Metr
             (metrics.SOURCE_OPEN_GIVEN, kept.changes_given),
         ]
     yield from ((metric, ((name,), value)) for metric, value in known if value is not None)
+    retention = progress.retention
+    if retention is not None:
+        yield metrics.SOURCE_RETAINED_BYTES, ((name,), retention.size_bytes)
+        for state in ("ok", "warning", "limit"):
+            yield metrics.SOURCE_RETENTION_STATE, ((name, state), float(state == retention.state))
+    for severity, code in dict.fromkeys((note.severity, note.code) for note in progress.notes):
+        yield metrics.SOURCE_NOTES, ((name, severity, code), 1.0)
     for table in progress.tables:
         yield metrics.SNAPSHOT_ROWS, ((name, table.table), table.rows_done)
         if table.rows_estimated is not None:

@@ -12,7 +12,7 @@ from cdc.errors import CdcError
 
 if TYPE_CHECKING:
     from cdc.config import Config
-    from cdc.status import PipelineStatus
+    from cdc.status import Action, PipelineStatus
 
 TIMEOUT_S: Final = 5.0
 
@@ -38,9 +38,38 @@ class _Connection(http.client.HTTPConnection):
 
 def get(path: Path, target: str) -> Any:
     """The JSON at `target`. Raises NoDaemon when nobody listens, CdcError for what is no answer."""
+    status, body = _ask(path, "GET", target)
+    if status != http.client.OK:
+        raise CdcError(f"the daemon at {path} answered {status}", hint="")
+    return json.loads(body)
+
+
+def act(config: "Config", name: str, action: "Action") -> str:
+    """Let the daemon that runs `name` do something to it; what it says to that.
+
+    Raises NoDaemon when none does, CdcError with the daemon's words when it cannot be done.
+    """
+    from cdc.state_dir import socket_paths
+
+    for path in socket_paths(config.state_dir):
+        try:
+            content = get(path, "/api/status")
+        except NoDaemon:
+            continue
+        if name not in {worker["name"] for worker in content["workers"]}:
+            continue
+        status, body = _ask(path, "POST", f"/api/workers/{name}/{action}")
+        told = json.loads(body)
+        if status != http.client.ACCEPTED:
+            raise CdcError(told["error"], hint=told["hint"])
+        return str(told["told"])
+    raise NoDaemon(f'no daemon of this machine runs "{name}" (state_dir {config.state_dir})')
+
+
+def _ask(path: Path, method: str, target: str) -> tuple[int, bytes]:
     connection = _Connection(path)
     try:
-        connection.request("GET", target)
+        connection.request(method, target)
         answer = connection.getresponse()
         body = answer.read()
     except (FileNotFoundError, ConnectionRefusedError):
@@ -53,9 +82,7 @@ def get(path: Path, target: str) -> Any:
         ) from None
     finally:
         connection.close()
-    if answer.status != http.client.OK:
-        raise CdcError(f"the daemon at {path} answered {answer.status}", hint="")
-    return json.loads(body)
+    return answer.status, body
 
 
 def statuses(config: "Config") -> "list[PipelineStatus]":

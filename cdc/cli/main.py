@@ -50,7 +50,7 @@ def options(
 
 
 # Imported when `cdc` starts: the modules import the rest of Tidewire only when they are called.
-for _module in ("init", "check", "run", "status", "records", "schema", "reset"):
+for _module in ("init", "check", "run", "status", "records", "schema", "heal", "reset"):
     _add: Callable[[typer.Typer], None] = importlib.import_module(f"cdc.cli.{_module}").add
     _add(app)
 

@@ -1,7 +1,7 @@
 """`cdc reset` and `cdc drop`: forget on purpose where a source or a sink was."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -64,6 +64,18 @@ def forget_source(config: "Config", name: str) -> None:
 
     Raises CdcError when another daemon holds the lease.
     """
+    change_source(
+        config, name, lambda stored: {part: None for part in stored.parts if part != SEQUENCE}
+    )
+
+
+def change_source(
+    config: "Config", name: str, change: Callable[[Checkpoint], Mapping[str, bytes | None]]
+) -> None:
+    """Change parts of a source's checkpoint. Fences a writer that still runs.
+
+    Raises CdcError when another daemon holds the lease.
+    """
     from cdc.registry import Parts
 
     with closing(Parts(config)) as parts, closing(parts.source(name)) as source:
@@ -78,10 +90,9 @@ def forget_source(config: "Config", name: str) -> None:
                 f'the source "{name}" is run by another daemon', hint="Stop that daemon first."
             )
         with closing(parts.writer(name)) as writer:
-            stored = writer.open()
-            gone = {part: None for part in stored.parts if part != SEQUENCE} if stored else {}
-            if gone:
-                _patiently(lambda timeout_s: writer.commit(Checkpoint(gone), timeout_s))
+            changed = change(writer.open() or Checkpoint())
+            if changed:
+                _patiently(lambda timeout_s: writer.commit(Checkpoint(changed), timeout_s))
 
 
 def forget_sink(config: "Config", name: str) -> None:

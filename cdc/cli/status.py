@@ -34,6 +34,7 @@ COLUMNS_MAX: Final = 10_000
 COLOURS: Final = {
     "failed": "red",
     "retrying": "yellow",
+    "paused": "yellow",
     "degraded": "yellow",
     "starting": "cyan",
     "snapshot": "cyan",
@@ -42,6 +43,12 @@ COLOURS: Final = {
     "streaming": "green",
     "delivering": "green",
 }
+
+
+NOTE_COLOURS: Final = {"info": "cyan", "warning": "yellow", "alert": "red"}
+
+SHOWN_PROBLEM: Final = frozenset({"failed", "retrying", "starting", "stopped", "paused"})
+"""Phases in which the last problem is still one."""
 
 
 def add(app: typer.Typer) -> None:
@@ -152,10 +159,13 @@ def _notes(status: "PipelineStatus") -> list[RenderableType]:
     notes: list[RenderableType] = []
     for worker in status.workers:
         error = worker.last_error
-        if error is not None and worker.phase in {"failed", "retrying", "starting", "stopped"}:
+        if error is not None and worker.phase in SHOWN_PROBLEM:
             colour = "red" if worker.phase == "failed" else "yellow"
             text = f"{error.message}. {error.hint}" if error.hint else error.message
             notes.append(Text(f"{worker.name}: {text}", style=colour))
+        for note in getattr(worker.progress, "notes", ()):
+            text = f"{note.message}. {note.hint}" if note.hint else note.message
+            notes.append(Text(f"{worker.name}: {text}", style=NOTE_COLOURS[note.severity]))
         if worker.phase == "waiting":
             text = "another instance works on it; this one takes over when that one is gone"
             notes.append(Text(f"{worker.name}: {text}", style="cyan"))

@@ -146,10 +146,24 @@ class HeartbeatKeys(Part):
         default=True,
         description="Write a record to the topic `__debezium-heartbeat.PREFIX` each time.",
     )
+    message: bool = Field(
+        default=True,
+        description="Write a logical message at the database each time, so that what it keeps for "
+        "a source that nobody writes to moves on. Not possible on a standby.",
+    )
+    table: str | None = Field(
+        None,
+        pattern=r"^[^.*?]+\.[^*?]+$",
+        description="Write a row of this table, `schema.table`, instead of the message. It is "
+        "captured only where `tables` names it without wildcards.",
+    )
+    create_table: bool = Field(
+        default=True, description="Make that table when it does not exist; `cdc drop` removes it."
+    )
 
     def chosen(self) -> Heartbeat:
         """The same as the core has it."""
-        return Heartbeat(self.interval_s, self.topic)
+        return Heartbeat(self.interval_s, self.topic, self.message, self.table, self.create_table)
 
 
 class SourceKeys(Part):

@@ -12,7 +12,7 @@ from typing import Final
 from cdc.checkpoint import Checkpoint, Position, decode_part, encode_part
 from cdc.errors import DecodeError, LeaseLost, PositionLost
 from cdc.event import READ, Batch, ChangeEvent, Transaction
-from cdc.protocols import Finding, SourceCommand, SourceProgress, TableProgress
+from cdc.protocols import Finding, MarkCurrent, SourceCommand, SourceProgress, TableProgress
 from cdc.rowless import begin_event, end_event, rowless_table
 from cdc.schema import TableSchema
 from cdc.testing.memory_database import MemoryDatabase, WalTransaction
@@ -133,8 +133,9 @@ class MemorySource:
             raise LeaseLost("the lease is gone")
 
     def command(self, command: SourceCommand) -> None:
-        """A mark gets its position at the next poll."""
-        self._marks[command.mark] = None
+        """A mark gets its position at the next poll; there are no limits to ignore."""
+        if isinstance(command, MarkCurrent):
+            self._marks[command.mark] = None
 
     def progress(self) -> SourceProgress:
         """Where it is; a position is a byte here."""

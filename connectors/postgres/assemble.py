@@ -274,7 +274,7 @@ class Assembler:
                     f"the log holds {decoder.skip} changes of transaction {begin.xid}, of which "
                     f"the server now sends only {decoder.count}",
                     hint="Was the publication changed or another one configured? Set it back, or "
-                    "run `cdc reset SOURCE` to forget the checkpoint and take a new snapshot.",
+                    "run `cdc heal SOURCE` to begin anew.",
                 )
             if self._emission.transactions and decoder.transaction is not None:
                 table, ordinal, end = self._emission.table, decoder.ordinal, message.end_lsn

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.functional_validators import AfterValidator
 
 from cdc.secret import Secret
+from connectors.postgres.retention import WalGuard
 
 
 def _table_pattern(pattern: str) -> str:
@@ -146,6 +147,15 @@ class Config(BaseModel):
         description="Rows of a table that came while the source was running are read at once, "
         "while the stream waits, if the table is not larger; else at the next start.",
     )
+    on_lost_slot: Literal["fail", "resnapshot"] = Field(
+        default="fail",
+        description="When the slot is gone, invalidated or made again by somebody: `fail`, until "
+        "`cdc heal`; or `resnapshot`, by itself. Rows deleted meanwhile are not noticed then.",
+    )
+    wal_guard: WalGuard = Field(
+        default=WalGuard(),
+        description="Limits on the write-ahead log kept for the slot; see docs/configuration.md.",
+    )
     connect_timeout_s: float = Field(
         default=10.0, ge=2.0, le=600.0, description="How long to wait for a connection."
     )
@@ -194,3 +204,21 @@ class Config(BaseModel):
         if self.password is not None and self.password_command is not None:
             raise ValueError("give `password` or `password_command`, not both")
         return self
+
+    @model_validator(mode="after")
+    def _may_begin_anew(self) -> Self:
+        if self.begins_anew and self.snapshot == "never":
+            raise ValueError(
+                "a lost slot cannot be made up for with `snapshot: never`; take back "
+                "`on_lost_slot: resnapshot` or `policy: drop-slot-and-resnapshot`"
+            )
+        if self.wal_guard.policy == "drop-slot-and-resnapshot" and not self.create_slot:
+            raise ValueError("`policy: drop-slot-and-resnapshot` needs `create_slot: true`")
+        return self
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether a lost slot is made up for without asking; a guard that drops it implies that."""
+        return (
+            self.on_lost_slot == "resnapshot" or self.wal_guard.policy == "drop-slot-and-resnapshot"
+        )

@@ -50,7 +50,7 @@ def slot_findings(
             "slot-lost",
             name,
             f"slot {name} is lost: {slot.lost}",
-            f"{drop} then `cdc reset` the source for a new snapshot",
+            "`cdc heal` the source: a new slot and a new snapshot",
         )
     elif slot.active_pid is not None:
         yield Finding(

@@ -5,17 +5,17 @@ from typing import Any
 
 import psycopg
 
-from cdc.protocols import SourceContext
+from cdc.protocols import Heartbeat, SourceContext
 from connectors.postgres.config import Config
 from connectors.postgres.emission import Emission
 from connectors.postgres.facts import Facts
 from connectors.postgres.failover import VERSION_MIN as FAILOVER_VERSION_MIN
 from connectors.postgres.failover import StandbyWatch
+from connectors.postgres.heartbeats import HeartbeatWatch
 from connectors.postgres.in_progress import TransactionsInProgress
 from connectors.postgres.marks import Marks
-from connectors.postgres.names import made_by
+from connectors.postgres.names import Names, made_by
 from connectors.postgres.newcomers import Newcomers
-from connectors.postgres.preparation import Names
 from connectors.postgres.replication import ReplicationConnection
 from connectors.postgres.resume import Resume
 from connectors.postgres.spill import SpillFolder
@@ -84,6 +84,7 @@ def watch_stream(
     newcomers: Newcomers,
     names: Names,
     home: tuple[int, bool],
+    heartbeat: Heartbeat | None,
 ) -> None:
     """Add everything that is looked at beside a stream.
 
@@ -96,3 +97,5 @@ def watch_stream(
         watches.add(StandbyWatch(names.slot))
     if standby:
         watches.add(TimelineWatch(streaming))
+    if heartbeat is not None and (heartbeat.message or heartbeat.table):
+        watches.add(HeartbeatWatch(names, heartbeat))

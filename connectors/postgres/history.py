@@ -39,8 +39,7 @@ def resumed_on(server: Server, resume: Resume) -> StreamPosition:
         raise PositionLost(
             f"the server is another one (system identifier {system.identifier}) than the stored "
             f"position {position.lsn} belongs to ({origin.system})",
-            hint="Correct `url`, or run `cdc reset SOURCE` to forget the checkpoint and take a new "
-            "snapshot.",
+            hint="Correct `url`, or run `cdc heal SOURCE` to begin anew with this one.",
         )
     # A server that runs never takes back what it has replayed or written, whatever its timeline.
     if system.timeline != origin.timeline and server.started_us != origin.started_us:

@@ -6,12 +6,33 @@ joined as it is, every other one carries a digest of the exact names.
 
 import hashlib
 import re
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Self
 
 # Source: PostgreSQL manual, NAMEDATALEN; a slot's name is lower-case letters, digits, underscores.
 NAME_BYTES_MAX: Final = 63
 _PREFIX: Final = "cdc"
 _DIGEST_DIGITS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a source is called, and what its objects at the server are."""
+
+    pipeline: str
+    source: str
+    slot: str
+    publication: str
+
+    @classmethod
+    def of(cls, pipeline: str, source: str, slot: str | None, publication: str | None) -> Self:
+        """With the names that follow from the source's own where none are given."""
+        return cls(
+            pipeline,
+            source,
+            slot or default_slot(pipeline, source),
+            publication or default_publication(pipeline, source),
+        )
 
 
 def default_slot(pipeline: str, source: str) -> str:

@@ -5,24 +5,23 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
-from cdc.checkpoint import Checkpoint
-from cdc.errors import PositionLost, SourceRefused, TransientError
+from cdc.checkpoint import HEAL, Checkpoint
+from cdc.errors import PositionLost, SlotLost, SourceRefused, TransientError
+from cdc.notes import Note
 from connectors.postgres import catalog
 from connectors.postgres.config import Config
 from connectors.postgres.connection import translated
 from connectors.postgres.failover import ensure_failover, refuse_unreadable_standby
 from connectors.postgres.history import Server, resumed_on
 from connectors.postgres.home import Home
-from connectors.postgres.names import made_by
+from connectors.postgres.names import Names, made_by
 from connectors.postgres.position import StreamPosition
 from connectors.postgres.publications import ensure_publication, require_published
 from connectors.postgres.replication import ReplicationConnection, System
 from connectors.postgres.resume import (
     Origin,
     Resume,
-    own_parts,
     part_name,
     resume_of,
     table_part,
@@ -30,6 +29,7 @@ from connectors.postgres.resume import (
 )
 from connectors.postgres.slots import (
     SlotState,
+    drop_slot,
     read_slot,
     require_ours,
     require_resumable,
@@ -40,22 +40,12 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
-    """What this source's objects at the server are called."""
-
-    pipeline: str
-    source: str
-    slot: str
-    publication: str
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What a start does.
 
     `resume` is where to go on, None when a slot must be made first. `unread` are the tables whose
     rows are still to be read. `parts` change the checkpoint with the first batch. `facts` are
-    those of `tables` by oid.
+    those of `tables` by oid. `anew` says why all is read again, None when that is not so.
     """
 
     origin: Origin
@@ -64,6 +54,21 @@ class Plan:
     unread: tuple[CapturedTable, ...]
     parts: dict[str, bytes | None]
     facts: Mapping[int, catalog.TableFacts]
+    anew: str | None = None
+
+    def notes(self) -> tuple[Note, ...]:
+        """What a person should know about it."""
+        if self.anew is None:
+            return ()
+        return (
+            Note(
+                "warning",
+                "begun-anew",
+                f"a new snapshot brings every row that exists, because {self.anew}",
+                "Rows that were deleted meanwhile are not noticed: fill the stores that must not "
+                "have them afresh (empty them, then `cdc reset SINK`).",
+            ),
+        )
 
 
 def captured(
@@ -95,6 +100,9 @@ def plan_snapshot_only(
 ) -> Plan:
     """The plan of `snapshot: only`: what is not read yet, without slot or publication."""
     origin = _origin(system, home, names)
+    parts: dict[str, bytes | None] = {}
+    if _shall_heal(checkpoint):
+        parts, checkpoint = dict.fromkeys(_all_parts(checkpoint)), None
     resume = resume_of(checkpoint)
     done = tables_done(checkpoint)
     unread = tuple(table for table in tables if (table.qualified_name, table.oid) not in done)
@@ -102,7 +110,7 @@ def plan_snapshot_only(
         unread = ()
     elif resume is None or resume.stage != "snapshot":
         resume = Resume("snapshot", origin, StreamPosition(system.flushed), system.flushed)
-    return Plan(origin, resume, tuple(tables), unread, {}, {})
+    return Plan(origin, resume, tuple(tables), unread, parts, {})
 
 
 def plan_stream(
@@ -116,8 +124,8 @@ def plan_stream(
 ) -> Plan:
     """The plan of every other start; makes or completes the publication.
 
-    Raises PositionLost when the checkpoint cannot be resumed from, unless `snapshot: when_needed`
-    allows to begin anew.
+    Raises PositionLost when the checkpoint cannot be resumed from, unless the configuration or a
+    person allows to begin anew.
     """
     tables, facts = captured(connection, config, excluded_columns)
     system = replication.identify()
@@ -128,21 +136,24 @@ def plan_stream(
     refuse_unreadable_standby(slot, home)
     ensure_failover(replication, home, slot, names.slot, wanted=config.failover)
     resume = resume_of(checkpoint)
-    if resume is not None and resume.stage == "complete":
+    heal = _shall_heal(checkpoint)
+    anew = f"`cdc heal {names.source}` was run" if heal else None
+    if heal or (resume is not None and resume.stage == "complete"):
         # A snapshot without a stream: what changed since is unknown.
         resume = None
     parts: dict[str, bytes | None] = {}
     if resume is not None:
         try:
             resume = _resumable(replication, system, home, slot, names, resume)
-        except PositionLost:
-            if config.snapshot != "when_needed":
+        except PositionLost as error:
+            if not _may_begin_anew(config, error):
                 raise
-            resume = None
+            resume, anew = None, error.message
     if resume is None:
-        parts = dict.fromkeys(own_parts(checkpoint))
+        # Replaced in one commit with the first parts of the new beginning.
+        parts = dict.fromkeys(_all_parts(checkpoint))
         checkpoint = None
-        slot = _slot_to_begin_with(connection, slot, config, names)
+        slot = _slot_to_begin_with(connection, slot, config, names, heal=heal)
     done = tables_done(checkpoint)
     here = {(table.qualified_name, table.oid) for table in tables}
     # From now on changes of these pass by unseen: if they are captured again, they are read again.
@@ -166,7 +177,21 @@ def plan_stream(
         resume = replace(resume, origin=origin)
     elif slot is not None and slot.confirmed is not None:
         resume = Resume("snapshot", origin, StreamPosition(slot.confirmed), slot.confirmed)
-    return Plan(origin, resume, tuple(tables), unread, parts, facts)
+    return Plan(origin, resume, tuple(tables), unread, parts, facts, anew)
+
+
+def _shall_heal(checkpoint: Checkpoint | None) -> bool:
+    return checkpoint is not None and HEAL in checkpoint.parts
+
+
+def _all_parts(checkpoint: Checkpoint | None) -> list[str]:
+    """What is forgotten when the source begins anew: facts about older structures as well."""
+    return [] if checkpoint is None else list(checkpoint.parts)
+
+
+def _may_begin_anew(config: Config, error: PositionLost) -> bool:
+    """Whether that loss may be made up for with a new snapshot, without asking."""
+    return config.snapshot == "when_needed" or (isinstance(error, SlotLost) and config.begins_anew)
 
 
 def _origin(system: System, home: Home, names: Names) -> Origin:
@@ -197,9 +222,9 @@ def _resumable(
     if system.database != origin.database:
         raise PositionLost(
             f"the stored position belongs to database {origin.database}, not {system.database}",
-            hint="Correct `url`, or run `cdc reset SOURCE` to take a new snapshot.",
+            hint="Correct `url`, or run `cdc heal SOURCE` to begin anew with this one.",
         )
-    require_resumable(slot, names.slot, position.lsn)
+    require_resumable(slot, names, position.lsn)
     if resume.position.started is not None and origin.publication != names.publication:
         raise SourceRefused(
             f"a transaction is in the log in part, as publication {origin.publication} has it; "
@@ -219,23 +244,22 @@ def _require_free(slot: SlotState) -> None:
 
 
 def _slot_to_begin_with(
-    connection: Connection, slot: SlotState | None, config: Config, names: Names
+    connection: Connection, slot: SlotState | None, config: Config, names: Names, *, heal: bool
 ) -> SlotState | None:
-    """The slot as it is, or None when one is to be made."""
-    if slot is not None and slot.lost:
-        if not (config.create_slot and config.snapshot == "when_needed"):
+    """The slot as it is, or None when one is to be made.
+
+    `heal`: a person wants another one, whatever this one is like.
+    """
+    if slot is not None and (slot.lost or heal):
+        wanted = heal or config.snapshot == "when_needed" or config.begins_anew
+        if config.create_slot and wanted:
+            drop_slot(connection, slot.name)
+            slot = None
+        elif slot.lost:
             raise SourceRefused(
                 f"replication slot {slot.name} is invalidated: {slot.lost}",
                 hint=f"Run: SELECT pg_drop_replication_slot('{slot.name}');",
             )
-        doing = f"dropping the invalidated replication slot {slot.name}"
-        with translated(doing):
-            connection.execute(
-                sql.SQL("SELECT pg_catalog.pg_drop_replication_slot({})").format(
-                    sql.Literal(slot.name)
-                )
-            )
-        slot = None
     if slot is None and not config.create_slot:
         raise SourceRefused(
             f"there is no replication slot {names.slot}, and create_slot is false",

@@ -20,7 +20,7 @@ _PASSING_CLASSES: Final = {"08", "40", "53", "57", "58", "XX"}
 _WAL_LEVEL: Final = "Run: ALTER SYSTEM SET wal_level = logical; and restart the server."
 _PUBLICATION_GONE: Final = (
     "Create the publication again (`cdc check` prints the SQL). Changes made while it was missing "
-    "may stay undecodable for this slot; then run `cdc reset SOURCE`."
+    "may stay undecodable for this slot; then run `cdc heal SOURCE`."
 )
 _NO_RIGHT: Final = "Grant the right; `cdc check` prints the exact statement."
 _HIDDEN: Final = (

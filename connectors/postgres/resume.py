@@ -6,7 +6,6 @@ from typing import Final, Literal
 
 from cdc.checkpoint import Checkpoint, decode_part, encode_part
 from cdc.errors import DecodeError
-from connectors.postgres import facts
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.position import StreamPosition
 from connectors.postgres.tables import CapturedTable
@@ -115,15 +114,6 @@ def tables_done(checkpoint: Checkpoint | None) -> dict[tuple[str, int], int]:
             raise DecodeError(f"checkpoint part {name!r} is damaged", kind="checkpoint")
         done[name.removeprefix(_TABLE), oid] = rows or 0
     return done
-
-
-def own_parts(checkpoint: Checkpoint | None) -> list[str]:
-    """The names of all parts that this connector wrote."""
-    return [
-        name
-        for name in ({} if checkpoint is None else checkpoint.parts)
-        if name == POSITION or name.startswith((_TABLE, facts.TABLE, facts.TYPE))
-    ]
 
 
 def _table_parts(parts: Mapping[str, bytes | None]) -> Iterable[tuple[str, bytes]]:

@@ -5,14 +5,25 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 
-from cdc.errors import PositionLost, SourceRefused
-from connectors.postgres.connection import rows_of
+from cdc.errors import SlotLost, SourceRefused
+from connectors.postgres.connection import rows_of, translated
 from connectors.postgres.lsn import Lsn
+from connectors.postgres.names import Names
 
 # As JSON, because servers differ in which of these columns they have.
 _READ: Final[LiteralString] = """
 SELECT pg_catalog.to_jsonb(s) FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = %s
 """
+
+# Source: PostgreSQL src/backend/replication/slot.c, SlotInvalidationCauses.
+_REMOVED: Final = "the write-ahead log that it needs was removed (max_slot_wal_keep_size)"
+_REASONS: Final = {
+    "wal_removed": _REMOVED,
+    "rows_removed": "rows of the catalog that it needs were vacuumed away at the primary "
+    "(hot_standby_feedback)",
+    "wal_level_insufficient": "wal_level of the primary was not logical",
+    "idle_timeout": "nobody read from it for too long (idle_replication_slot_timeout)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +52,25 @@ def read_slot(connection: psycopg.Connection[tuple[Any, ...]], name: str) -> Slo
     return slot_of(rows[0][0]) if rows else None
 
 
+def drop_slot(connection: psycopg.Connection[tuple[Any, ...]], name: str) -> None:
+    """Drop a slot that nobody reads from."""
+    with translated(f"dropping replication slot {name}"):
+        connection.execute("SELECT pg_catalog.pg_drop_replication_slot(%s)", (name,))
+
+
 def slot_of(row: dict[str, Any]) -> SlotState:
     """The state in one row of pg_replication_slots, as JSON."""
     confirmed = row.get("confirmed_flush_lsn")
-    lost = row.get("invalidation_reason") or ""
+    # The reason is told from 17 on, a conflict from 16 on.
+    reason = row.get("invalidation_reason") or ""
+    lost = _REASONS.get(reason, reason)
     if not lost and row.get("wal_status") == "lost":
-        lost = "its write-ahead log was removed"
+        lost = _REMOVED
     if not lost and row.get("conflicting"):
-        lost = "it conflicted with recovery"
+        lost = (
+            "it conflicted with recovery: rows were vacuumed away at the primary, or its "
+            "wal_level was not logical"
+        )
     return SlotState(
         name=row["slot_name"],
         plugin=row["plugin"],
@@ -84,15 +106,26 @@ def require_ours(slot: SlotState, database: str) -> None:
         )
 
 
-def require_resumable(slot: SlotState | None, name: str, lsn: Lsn) -> None:
-    """Raise PositionLost when the server cannot send everything that was committed behind `lsn`."""
+def require_resumable(slot: SlotState | None, names: Names, lsn: Lsn) -> None:
+    """Raise SlotLost when the server cannot send everything that was committed behind `lsn`."""
     if slot is None:
-        raise PositionLost(f"replication slot {name}, which held the changes behind {lsn}, is gone")
+        raise slot_lost(names, f"which held the changes behind {lsn}, is gone")
     if slot.lost:
-        raise PositionLost(f"replication slot {name} is invalidated: {slot.lost}")
+        raise slot_lost(names, f"is invalidated: {slot.lost}")
     if slot.confirmed is None or slot.confirmed > lsn:
         # The server would go on at the later place without a word.
-        raise PositionLost(
-            f"replication slot {name} begins at {slot.confirmed}, behind the stored position "
-            f"{lsn}: it was made again, or something else read from it"
+        raise slot_lost(
+            names,
+            f"begins at {slot.confirmed}, behind the stored position {lsn}: it was made again, or "
+            "something else read from it",
         )
+
+
+def slot_lost(names: Names, how: str) -> SlotLost:
+    """The error for a slot that cannot give what was committed behind our position."""
+    comma = "," if how.startswith("which") else ""
+    return SlotLost(
+        f"replication slot {names.slot}{comma} {how}",
+        hint=f"Run `cdc heal {names.source}`: it makes a new slot and reads every row again, and "
+        "says first what that costs.",
+    )

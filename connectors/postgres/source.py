@@ -20,19 +20,27 @@ import psycopg
 
 from cdc.checkpoint import Checkpoint, Position
 from cdc.event import Batch
-from cdc.protocols import Finding, SourceCommand, SourceContext, SourceProgress
+from cdc.protocols import (
+    Finding,
+    IgnoreLimits,
+    MarkCurrent,
+    SourceCommand,
+    SourceContext,
+    SourceProgress,
+)
 from connectors.postgres import doctor
 from connectors.postgres.config import Config
 from connectors.postgres.dialing import dialer_of
 from connectors.postgres.facts import Facts
 from connectors.postgres.following import begin_stream, newcomers_of, watch_stream
+from connectors.postgres.heartbeats import without_own_table
+from connectors.postgres.lagging import lag
 from connectors.postgres.lease import Lease
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.marks import Marks, mark_now, settle, written_to
-from connectors.postgres.names import default_publication, default_slot, lease_key
+from connectors.postgres.names import Names, lease_key
 from connectors.postgres.position import StreamPosition
 from connectors.postgres.preparation import (
-    Names,
     Plan,
     captured,
     plan_snapshot_only,
@@ -43,6 +51,7 @@ from connectors.postgres.resume import POSITION, Resume
 from connectors.postgres.snapshot import Snapshot
 from connectors.postgres.snapshot_progress import Tally
 from connectors.postgres.snapshot_start import start_snapshot
+from connectors.postgres.standing import Standing
 from connectors.postgres.streaming import Streaming
 from connectors.postgres.table_reads import Wishes, check_wishes
 from connectors.postgres.view import horizon
@@ -57,18 +66,13 @@ class PostgresSource:
     """Captures one database. See cdc.protocols.Source for when each method is called."""
 
     def __init__(self, config: Config, context: SourceContext) -> None:
-        self._config = config
+        self._config = config = without_own_table(config, context.heartbeat)
         self._context = context
         pipeline, source = context.pipeline, context.name
-        self._names = Names(
-            pipeline,
-            source,
-            config.slot or default_slot(pipeline, source),
-            config.publication or default_publication(pipeline, source),
-        )
+        self._names = Names.of(pipeline, source, config.slot, config.publication)
         self._dialer = dialer_of(config, context)
         self._lease = Lease(self._dialer.connect, lease_key(pipeline, source))
-        self._commands: deque[SourceCommand] = deque()
+        self._commands: deque[MarkCurrent] = deque()
         self._marks = Marks()
         self._sql: Connection | None = None
         self._replication: ReplicationConnection | None = None
@@ -84,6 +88,7 @@ class PostgresSource:
         self._watches = Watches(self._connection)
         self._facts = Facts(None)
         self._newcomers = newcomers_of(config, context, self._names, self._facts)
+        self._standing = Standing(config, self._names, self._connection, self._end_reading)
 
     def check(self) -> list[Finding]:
         """Every precondition, failed ones with the SQL that mends them; changes nothing."""
@@ -99,8 +104,7 @@ class PostgresSource:
         if self._config.snapshot == "only":
             tables, _ = captured(self._connection(), self._config, self._context.excluded_columns)
             system = self._replication.identify()
-            home = self._dialer.home
-            plan = plan_snapshot_only(tables, system, home, self._names, checkpoint)
+            plan = plan_snapshot_only(tables, system, self._dialer.home, self._names, checkpoint)
             self._end_replication()
         else:
             plan = plan_stream(
@@ -112,7 +116,7 @@ class PostgresSource:
                 checkpoint,
                 self._context.excluded_columns,
             )
-        self._plan = plan
+        self._plan, self._standing.begun = plan, plan.notes()
         self._unsaved = dict(plan.parts)
         if plan.unread:
             self._wishes = check_wishes(self._connection(), self._config, plan.unread)
@@ -121,10 +125,14 @@ class PostgresSource:
         self._newcomers.begin(plan.tables, ())
         if plan.resume is None:
             self._replication.begin_create_slot(self._names.slot, failover=self._config.failover)
+            self._standing.waiting_to = f"making replication slot {self._names.slot}"
             self._step = self._await_slot
-        elif plan.unread and plan.resume.stage == "snapshot":
+            return
+        self._standing.expect_slot()
+        if plan.unread and plan.resume.stage == "snapshot":
             self._resume = plan.resume
             self._end_replication()
+            self._standing.waiting_to = "opening the snapshot's view"
             self._step = self._await_view
         else:
             # What came while the source was stopped is read where the stream is by now, not before
@@ -137,6 +145,7 @@ class PostgresSource:
         """The next batch of the present stage."""
         assert self._step is not None, "start comes first"
         self._take_commands()
+        self._standing.look()
         self._watches.look()
         return self._step(timeout_s)
 
@@ -150,46 +159,40 @@ class PostgresSource:
         self._lease.check()
         if self._streaming is not None:
             self._streaming.keepalive()
+        self._standing.look(waiting=True)
         self._watches.look(waiting=True)
 
     def command(self, command: SourceCommand) -> None:
-        """Keep the command for the next `poll`."""
-        self._commands.append(command)
+        """Keep a mark for the next `poll`."""
+        match command:
+            case MarkCurrent():
+                self._commands.append(command)
+            case IgnoreLimits():
+                self._standing.ignore_limits()
 
     def progress(self) -> SourceProgress:
         """Stage, position and lag as last heard."""
         streaming, tally = self._streaming, self._tally
         tables = () if tally is None else tally.tables()
         whole = None if tally is None else tally.whole()
+        kept, notes = self._standing.retention, self._standing.notes
         if streaming is None:
-            phase: Literal["starting", "snapshot"] = (
-                "starting" if self._snapshot is None else "snapshot"
-            )
-            return SourceProgress(phase, tables=tables, snapshot=whole)
-        server, lag_bytes, lag_s = self._lease.server_lsn, None, None
-        if server is not None:
-            lag_bytes = max(0, server - streaming.lsn)
-            if lag_bytes == 0:
-                lag_s = 0.0
-            elif streaming.last_commit_us is not None:
-                lag_s = max(0.0, time.time() - streaming.last_commit_us / 1e6)
+            phase: Literal["starting", "snapshot"] = "snapshot" if self._snapshot else "starting"
+            return SourceProgress(phase, None, None, None, tables, whole, None, kept, notes)
         return SourceProgress(
             "streaming",
             Position(str(streaming.lsn)),
-            lag_bytes,
-            lag_s,
+            *lag(self._lease.server_lsn, streaming.lsn, streaming.last_commit_us),
             tables,
             whole,
             open_transactions=streaming.open_transactions,
+            retention=kept,
+            notes=notes,
         )
 
     def close(self) -> None:
         """Give back every connection, the lease last."""
-        if self._streaming is not None:
-            self._streaming.close()
-        if self._snapshot is not None:
-            self._snapshot.close()
-        self._end_replication()
+        self._end_reading()
         if self._sql is not None:
             with contextlib.suppress(psycopg.Error):
                 self._sql.close()
@@ -204,6 +207,7 @@ class PostgresSource:
         created = self._replication.slot_created(timeout_s)
         if created is None:
             return None
+        self._standing.expect_slot()
         begin = StreamPosition(created.start)
         self._resume = Resume("snapshot", plan.origin, begin, created.start)
         if plan.unread:
@@ -243,6 +247,7 @@ class PostgresSource:
             exported,
         )
         self._tally = self._snapshot.tally
+        self._standing.waiting_to = None
         if exported is None:
             self._resume = resume = replace(resume, rows_lsn=written_to(self._connection()))
         self._unsaved[POSITION] = resume.part()
@@ -297,14 +302,9 @@ class PostgresSource:
             self._connection,
         )
         self._watches = Watches(self._connection)
-        home = self._dialer.home
-        watch_stream(
-            self._watches,
-            self._streaming,
-            self._newcomers,
-            self._names,
-            (home.version, home.standby),
-        )
+        home, beat = self._dialer.home, self._context.heartbeat
+        watched = self._watches, self._streaming, self._newcomers, self._names
+        watch_stream(*watched, (home.version, home.standby), beat)
         self._step = self._follow
         return self._follow(timeout_s)
 
@@ -379,6 +379,14 @@ class PostgresSource:
     def _dial_replication(self) -> ReplicationConnection:
         connection = self._dialer.connect_replication()
         return ReplicationConnection(connection, self._config.status_interval_s)
+
+    def _end_reading(self) -> None:
+        """Give back what reads rows or the slot. Repeatable."""
+        if self._streaming is not None:
+            self._streaming.close()
+        if self._snapshot is not None:
+            self._snapshot.close()
+        self._end_replication()
 
     def _end_replication(self) -> None:
         if self._replication is not None:

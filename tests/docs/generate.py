@@ -28,6 +28,7 @@ from cdc.logs.kafka.config import TopicsConfig
 from cdc.projection import TableMapping
 from cdc.serializers.options import Options
 from cdc.transforms.columns import Config as Columns
+from connectors.postgres.retention import WalGuard
 from tests.docs import option_table
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +44,7 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "log kafka topics": TopicsConfig,
     "source": SourceKeys,
     "source heartbeat": HeartbeatKeys,
+    "postgres wal_guard": WalGuard,
     "format json": Options,
     "transform columns": Columns,
     "sink": SinkKeys,
@@ -53,7 +55,10 @@ MODELS: Mapping[str, type[BaseModel]] = {
 COMPONENTS = {"format json", "transform columns"}
 """Parts whose `type` is in the heading of their table."""
 
-COMMANDS = ("init", "check", "run", "status", "tail", "topics", "schema", "reset", "drop")
+COMMANDS = (
+    *("init", "check", "run", "status", "tail", "topics", "schema"),
+    *("heal", "pause", "resume", "reset", "drop"),
+)
 
 _PARTS = "(TopicsConfig|Admin|Logging|HeartbeatKeys)"
 _BLOCK = re.compile(r"<!-- generated: (?P<name>.*?) -->\n.*?<!-- generated: end -->", re.DOTALL)

@@ -20,7 +20,10 @@ def test_every_phase_that_lasts_is_explained() -> None:
 
 
 def test_every_path_that_is_served_is_explained() -> None:
-    served = set(re.findall(r'Route\("(/[\w/]*)"', ADMIN))
+    served = {
+        re.sub(r"{(\w+)}", lambda part: part[1].upper(), path)
+        for path in re.findall(r'Route\("(/[\w/{}]*)"', ADMIN)
+    }
     table = PAGE.partition("| path |")[2].partition("\n\n")[0]
     explained = set(re.findall(r"^\| `(?:GET|POST) (/[\w/]*)", table, re.MULTILINE))
 

@@ -198,7 +198,10 @@ class World:
             self.database.lease = None
         if self.faults.steps == self.plan.fenced_at:
             self.log.writer("shop").open()
-        if self.plan.standby and not self.captured and self.faults.steps % 50 == 0:
+        # Without faults nobody gives the lease up before the end, and then nobody shall take it.
+        open_to_others = self.plan.faults or self.database.lease is not None
+        due = open_to_others and self.faults.steps % 50 == 0
+        if self.plan.standby and not self.captured and due:
             self._stand_by()
 
     def _stand_by(self) -> None:

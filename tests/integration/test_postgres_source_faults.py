@@ -354,7 +354,7 @@ def test_dropped_slot_is_a_lost_position(
 
     assert isinstance(error, PositionLost)
     assert "replication slot cdc_shop" in str(error)
-    assert "cdc reset" in error.hint
+    assert "cdc heal shop" in error.hint
 
 
 def test_slot_that_was_made_again_is_a_lost_position(

@@ -7,7 +7,7 @@ const CURVE = { width: 300, height: 56, samples: 180 };
 const STATE_OF_PHASE = {
   starting: "starting", waiting: "healthy", snapshot: "healthy", streaming: "healthy",
   delivering: "healthy", retrying: "degraded", stopping: "stopping", stopped: "stopping",
-  failed: "failed",
+  failed: "failed", paused: "degraded",
 };
 const byId = (id) => document.getElementById(id);
 

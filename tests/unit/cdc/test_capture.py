@@ -434,7 +434,7 @@ def test_a_command_for_sinks_is_our_own_mistake() -> None:
     setting = Setting()
     setting.control.pending = [DeliverUntil("end")]
 
-    with pytest.raises(AssertionError, match="source commands only"):
+    with pytest.raises(AssertionError, match="no commands of a delivery"):
         setting.run()
 
 

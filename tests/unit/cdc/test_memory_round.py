@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from cdc.capture import Capture, expand
+from cdc.capture import Capture
 from cdc.errors import TransientError
 from cdc.event import EVERY_PARTITION, Batch, Record, Topic
+from cdc.expansion import expand
 from cdc.logs.memory import MemoryLog
 from cdc.protocols import LogWriter, MarkCurrent
 from cdc.retry import Backoff

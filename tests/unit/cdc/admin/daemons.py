@@ -7,7 +7,7 @@ from cdc.errors import CdcError
 from cdc.lifecycle import Problem, SinkPhase, SourcePhase
 from cdc.progress import CaptureProgress, DeliverProgress
 from cdc.protocols import TableProgress, TopicInfo
-from cdc.status import PipelineStatus, WorkerStatus, overall
+from cdc.status import Action, PipelineStatus, WorkerStatus, overall
 
 NOW_US = 1_789_369_510_000_000
 
@@ -84,6 +84,7 @@ class ChosenDaemon:
     def __init__(self, *workers: WorkerStatus) -> None:
         self.workers = workers
         self.stopped = 0
+        self.acted: list[tuple[str, Action]] = []
         self.topics_error: CdcError | None = None
 
     def status(self) -> PipelineStatus:
@@ -105,3 +106,9 @@ class ChosenDaemon:
 
     def stop(self) -> None:
         self.stopped += 1
+
+    def act(self, name: str, action: Action) -> str:
+        if name != "shop":
+            raise CdcError(f'this daemon does not run "{name}"', hint="See `cdc status`.")
+        self.acted.append((name, action))
+        return f"{action} of {name} begins"

@@ -9,7 +9,14 @@ from pydantic import BaseModel, ConfigDict
 from cdc.checkpoint import Checkpoint, Position, encode_part
 from cdc.errors import SourceRefused
 from cdc.event import Batch
-from cdc.protocols import Finding, Source, SourceCommand, SourceContext, SourceProgress
+from cdc.protocols import (
+    Finding,
+    MarkCurrent,
+    Source,
+    SourceCommand,
+    SourceContext,
+    SourceProgress,
+)
 
 SECRET = "hunter2"
 
@@ -58,7 +65,8 @@ class Supervised:
         pass
 
     def command(self, command: SourceCommand) -> None:
-        self._marks += (command.mark,)
+        if isinstance(command, MarkCurrent):
+            self._marks += (command.mark,)
 
     def progress(self) -> SourceProgress:
         return SourceProgress("streaming", Position("here"), 0, 0.0)

@@ -38,7 +38,7 @@ def test_kind_follows_from_the_servers_code(
 
 
 def test_what_ends_the_pipeline_comes_with_a_next_step() -> None:
-    assert "cdc reset" in server_error("42704", 'replication slot "s"', "x").hint
+    assert "cdc heal" in server_error("42704", 'replication slot "s"', "x").hint
     assert "wal_level = logical" in server_error("55000", "wal_level", "x").hint
     assert "max_replication_slots" in server_error("53400", "all", "x").hint
 

@@ -1,0 +1,120 @@
+"""Heartbeats: small writes of ours, so that the slot of an idle database moves on."""
+
+from typing import Any, Final, LiteralString
+
+import psycopg
+from psycopg import sql
+
+from cdc.errors import SourceRefused
+from cdc.protocols import Heartbeat
+from connectors.postgres.config import Config
+from connectors.postgres.connection import rows_of, translated
+from connectors.postgres.emission import HEARTBEAT_PREFIX
+from connectors.postgres.names import Names, made_by
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_IN_RECOVERY: Final[LiteralString] = "SELECT pg_catalog.pg_is_in_recovery()"
+_EMIT: Final[LiteralString] = "SELECT pg_catalog.pg_logical_emit_message(true, %s, %s)"
+_EXISTS: Final[LiteralString] = """
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p')
+)
+"""
+
+
+def table_identifier(name: str) -> sql.Identifier:
+    """`schema.table` as SQL."""
+    return sql.Identifier(*name.split(".", 1))
+
+
+def without_own_table(config: Config, heartbeat: Heartbeat | None) -> Config:
+    """The configuration, with the heartbeat table captured only where it is named exactly."""
+    table = None if heartbeat is None else heartbeat.table
+    if table is None or table in config.tables:
+        return config
+    return config.model_copy(update={"exclude_tables": (*config.exclude_tables, table)})
+
+
+def create_statement(name: str) -> sql.Composed:
+    """What makes a heartbeat table."""
+    return sql.SQL(
+        "CREATE TABLE {} (source text PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())"
+    ).format(table_identifier(name))
+
+
+class HeartbeatWatch:
+    """Beats at its interval; a watch like the others, but one that writes."""
+
+    while_waiting: Final = False
+
+    def __init__(self, names: Names, heartbeat: Heartbeat) -> None:
+        self.interval_s = heartbeat.interval_s
+        self._names = names
+        self._heartbeat = heartbeat
+        self._ready = False
+
+    def look(self, connection: Connection) -> None:
+        """Beat once. Raises SourceRefused, with the SQL that mends it, when that is not allowed."""
+        if not self._ready:
+            self._prepare(connection)
+            self._ready = True
+        table = self._heartbeat.table
+        who = f"{self._names.pipeline}.{self._names.source}"
+        with translated("writing a heartbeat"):
+            if table is None:
+                connection.execute(_EMIT, (HEARTBEAT_PREFIX, who))
+                return
+            statement = sql.SQL(
+                "INSERT INTO {} AS h (source, at) VALUES (%s, pg_catalog.clock_timestamp())"
+                " ON CONFLICT (source) DO UPDATE SET at = excluded.at"
+            ).format(table_identifier(table))
+            try:
+                connection.execute(statement, (who,))
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise _without_right(table, error) from error
+
+    def _prepare(self, connection: Connection) -> None:
+        """Make sure that writing is possible here, and that there is something to write to."""
+        if rows_of(connection, "asking for the server's role", _IN_RECOVERY)[0][0]:
+            raise SourceRefused(
+                "heartbeats cannot be written on a standby",
+                hint="Set `message: false` of `heartbeat` and no `table`; at the primary write: "
+                f"SELECT pg_logical_emit_message(true, '{HEARTBEAT_PREFIX}', '');",
+            )
+        table = self._heartbeat.table
+        if table is None:
+            return
+        schema, _, name = table.partition(".")
+        if rows_of(connection, f"looking for {table}", _EXISTS, (schema, name))[0][0]:
+            return
+        create = create_statement(table)
+        refused = SourceRefused(
+            f"there is no heartbeat table {table}",
+            hint=f"Run: {create.as_string(None)}; and grant INSERT, SELECT and UPDATE on it.",
+        )
+        if not self._heartbeat.create_table:
+            raise refused
+        comment = sql.SQL("COMMENT ON TABLE {} IS {}").format(
+            table_identifier(table),
+            sql.Literal(made_by(self._names.pipeline, self._names.source)),
+        )
+        with translated(f"making heartbeat table {table}"):
+            try:
+                with connection.transaction():
+                    connection.execute(create)
+                    connection.execute(comment)
+            except (
+                psycopg.errors.InsufficientPrivilege,
+                psycopg.errors.InvalidSchemaName,
+            ) as error:
+                raise refused from error
+
+
+def _without_right(table: str, error: psycopg.Error) -> SourceRefused:
+    text = table_identifier(table).as_string(None)
+    return SourceRefused(
+        f"the heartbeat table {table} cannot be written: {error.diag.message_primary}",
+        hint=f"Run: GRANT INSERT, SELECT, UPDATE ON {text} TO <user of the url>;",
+    )
