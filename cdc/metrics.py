@@ -89,6 +89,25 @@ SNAPSHOT_ROWS_ESTIMATED: Final = Metric(
     "tidewire_source_snapshot_rows_estimated", "gauge",
     "Rows of the table by the database's own estimate.", ("source", "table"),
 )  # fmt: skip
+SNAPSHOT_TABLES: Final = Metric(
+    "tidewire_source_snapshot_tables", "gauge", "Tables that the snapshot reads.", ("source",)
+)
+SNAPSHOT_TABLES_DONE: Final = Metric(
+    "tidewire_source_snapshot_tables_done", "gauge", "Tables among them that are done.",
+    ("source",),
+)  # fmt: skip
+SNAPSHOT_DONE_BYTES: Final = Metric(
+    "tidewire_source_snapshot_done_bytes", "gauge",
+    "Bytes of the tables on disk that the snapshot has read.", ("source",),
+)  # fmt: skip
+SNAPSHOT_ESTIMATED_BYTES: Final = Metric(
+    "tidewire_source_snapshot_estimated_bytes", "gauge",
+    "Bytes of all these tables on disk, when the snapshot began.", ("source",),
+)  # fmt: skip
+SNAPSHOT_LEFT_SECONDS: Final = Metric(
+    "tidewire_source_snapshot_left_seconds", "gauge",
+    "Seconds that the snapshot still takes at its speed so far.", ("source",),
+)  # fmt: skip
 SINK_LAG_RECORDS: Final = Metric(
     "tidewire_sink_lag_records", "gauge", "Records between the log's end and what is committed.",
     ("sink",),

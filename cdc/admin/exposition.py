@@ -64,6 +64,14 @@ def _source_samples(name: str, progress: CaptureProgress) -> Iterator[tuple[Metr
             yield metrics.SOURCE_RETENTION_STATE, ((name, state), float(state == retention.state))
     for severity, code in dict.fromkeys((note.severity, note.code) for note in progress.notes):
         yield metrics.SOURCE_NOTES, ((name, severity, code), 1.0)
+    whole = progress.snapshot
+    if whole is not None:
+        yield metrics.SNAPSHOT_TABLES, ((name,), whole.tables)
+        yield metrics.SNAPSHOT_TABLES_DONE, ((name,), whole.tables_done)
+        yield metrics.SNAPSHOT_DONE_BYTES, ((name,), whole.bytes_done)
+        yield metrics.SNAPSHOT_ESTIMATED_BYTES, ((name,), whole.bytes_estimated)
+        if whole.eta_s is not None:
+            yield metrics.SNAPSHOT_LEFT_SECONDS, ((name,), whole.eta_s)
     for table in progress.tables:
         yield metrics.SNAPSHOT_ROWS, ((name, table.table), table.rows_done)
         if table.rows_estimated is not None:

@@ -59,6 +59,10 @@ def snapshot(worker: WorkerStatus) -> tuple[int, int | None]:
     """Rows read by the snapshot, and the estimate of all; None while there is none."""
     if not isinstance(worker.progress, CaptureProgress):
         return 0, None
+    whole = worker.progress.snapshot
+    if whole is not None:
+        known = whole.rows_estimated
+        return whole.rows_done, None if known is None else max(known, whole.rows_done)
     tables = worker.progress.tables
     rows = sum(table.rows_done for table in tables)
     if not tables or any(table.rows_estimated is None for table in tables):
@@ -81,6 +85,14 @@ def open_transactions(worker: WorkerStatus) -> str:
         parts.append(f"keeps {kept.count:,} transaction{plural} in progress")
     where = f"{size(kept.memory_bytes)} in memory, {size(kept.spilled_bytes)} in files"
     return f"{'; '.join(parts)}: {where}"
+
+
+def snapshot_left(worker: WorkerStatus) -> str:
+    """How long the snapshot still takes, as in `3 min left`; empty while nobody can tell."""
+    whole = worker.progress.snapshot if isinstance(worker.progress, CaptureProgress) else None
+    if whole is None or whole.eta_s is None:
+        return ""
+    return f"about {duration(whole.eta_s)} left"
 
 
 def worker_line(worker: WorkerStatus) -> str:

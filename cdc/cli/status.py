@@ -12,7 +12,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from cdc.cli.figures import done, duration, lag, open_transactions, rate, snapshot
+from cdc.cli.figures import done, duration, lag, open_transactions, rate, snapshot, snapshot_left
 from cdc.cli.terminal import (
     DEFAULT_FILE,
     FAILED,
@@ -150,7 +150,9 @@ def _lines(worker: "WorkerStatus") -> Text:
 def _position(worker: "WorkerStatus") -> str:
     rows, estimated = snapshot(worker)
     if worker.phase == "snapshot":
-        return f"{rows:,} of about {estimated:,} rows" if estimated else f"{rows:,} rows"
+        count = f"{rows:,} of about {estimated:,} rows" if estimated else f"{rows:,} rows"
+        left = snapshot_left(worker)
+        return f"{count}, {left}" if left else count
     return str(getattr(worker.progress, "position", None) or "")
 
 

@@ -5,7 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from cdc import metrics
 from cdc.admin.exposition import render
 from cdc.progress import CaptureProgress
-from cdc.protocols import OpenTransactions
+from cdc.protocols import OpenTransactions, SnapshotProgress
 from tests.unit.cdc.admin.daemons import FAILED, SINK, SNAPSHOTTING, SOURCE, ChosenDaemon
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
@@ -77,6 +77,27 @@ def test_snapshot_rows_by_table() -> None:
     assert found["tidewire_source_snapshot_rows", ("shop", "public.products")] == 900
     assert found["tidewire_source_snapshot_rows_estimated", ("shop", "public.products")] == 1000
     assert ("tidewire_source_snapshot_rows_estimated", ("shop", "public.reviews")) not in found
+
+
+def test_snapshot_as_a_whole() -> None:
+    progress = SNAPSHOTTING.progress
+    assert isinstance(progress, CaptureProgress)
+    whole = SnapshotProgress(3, 1, 50_900, None, 2048, 4096, 12.5)
+    later = replace(progress, snapshot=whole)
+    sooner = replace(progress, snapshot=replace(whole, eta_s=None))
+
+    found = samples(ChosenDaemon(replace(SNAPSHOTTING, progress=later)))
+    untold = samples(ChosenDaemon(replace(SNAPSHOTTING, progress=sooner)))
+
+    names = ("tables", "tables_done", "done_bytes", "estimated_bytes", "left_seconds")
+    assert [found[f"tidewire_source_snapshot_{name}", ("shop",)] for name in names] == [
+        3,
+        1,
+        2048,
+        4096,
+        12.5,
+    ]
+    assert ("tidewire_source_snapshot_left_seconds", ("shop",)) not in untold
 
 
 def test_names_carry_their_units() -> None:

@@ -1,6 +1,6 @@
 """Numbers as people read them; unknown is never zero."""
 
-import dataclasses
+from dataclasses import replace
 
 import pytest
 
@@ -12,11 +12,12 @@ from cdc.cli.figures import (
     rate,
     size,
     snapshot,
+    snapshot_left,
     worker_line,
 )
 from cdc.lifecycle import Problem, SinkPhase, SourcePhase
 from cdc.progress import CaptureProgress, DeliverProgress
-from cdc.protocols import OpenTransactions, TableProgress
+from cdc.protocols import OpenTransactions, SnapshotProgress, TableProgress
 from cdc.status import WorkerStatus
 
 
@@ -78,6 +79,18 @@ def test_a_snapshot_without_every_estimate_has_none() -> None:
     assert snapshot(worker(None)) == (0, None)
 
 
+def test_a_snapshot_as_a_whole_counts_all_tables_and_tells_the_time_left() -> None:
+    whole = SnapshotProgress(2000, 3, 40, 100, 5, 10, 90.0)
+    tables = (TableProgress("a.b", 10, 5, done=True),)
+    progress = CaptureProgress(SourcePhase.SNAPSHOT, 0, tables=tables, snapshot=whole)
+    early = replace(progress, snapshot=replace(whole, rows_estimated=None, eta_s=None))
+
+    assert snapshot(worker(progress)) == (40, 100)
+    assert snapshot_left(worker(progress)) == "about 2 min left"
+    assert snapshot(worker(early)) == (40, None)
+    assert snapshot_left(worker(early)) == snapshot_left(worker(None)) == ""
+
+
 def test_an_estimate_that_was_too_low_grows() -> None:
     tables = (TableProgress("a.b", 10, 5, done=True), TableProgress("a.c", 1, 9, done=False))
     progress = CaptureProgress(SourcePhase.SNAPSHOT, 0, tables=tables)
@@ -122,8 +135,8 @@ def test_a_worker_is_one_line() -> None:
 
 def test_a_worker_that_retries_says_why() -> None:
     problem = Problem("TransientError", "Kafka is away", "Start it.", retriable=True, at_us=0)
-    retrying = dataclasses.replace(worker(None), phase="retrying", last_error=problem)
-    over_it = dataclasses.replace(retrying, phase="streaming")
+    retrying = replace(worker(None), phase="retrying", last_error=problem)
+    over_it = replace(retrying, phase="streaming")
 
     assert worker_line(retrying) == "source shop: retrying; Kafka is away"
     assert "Kafka" not in worker_line(over_it)
