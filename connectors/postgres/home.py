@@ -11,7 +11,7 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 
-from cdc.errors import TransientError
+from cdc.errors import SourceRefused, TransientError
 
 # Without parameters: a replication connection takes the simple query protocol only.
 # Settings that only newer servers know are set where they are known; 0 and off change nothing else.
@@ -21,8 +21,12 @@ SELECT (SELECT pg_catalog.count(pg_catalog.set_config(s.name, '0', false))
         WHERE s.name IN ('transaction_timeout', 'idle_session_timeout')),
        (extract(epoch FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::pg_catalog.int8,
        pg_catalog.pg_is_in_recovery(),
-       pg_catalog.current_setting('server_version_num')::pg_catalog.int4
+       pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
+       pg_catalog.current_setting('search_path'),
+       pg_catalog.current_setting('IntervalStyle')
 """
+# Two of the settings that every connection asks for; see SESSION_SETTINGS of connection.py.
+_ASKED_FOR: Final = ("", "postgres")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,18 @@ class Home:
 
 
 def read_home(connection: psycopg.Connection[tuple[Any, ...]]) -> Home:
-    """The server of a session; also lifts the time-outs that startup options cannot name."""
-    _, started_us, standby, version = connection.execute(_READ).fetchall()[0]
+    """The server of a session; also lifts the time-outs that startup options cannot name.
+
+    Raises SourceRefused when somebody in between has dropped the settings that were asked for: the
+    text form of values would depend on whatever the server's are.
+    """
+    _, started_us, standby, version, *settings = connection.execute(_READ).fetchall()[0]
+    if tuple(settings) != _ASKED_FOR:
+        raise SourceRefused(
+            "the session does not have the settings that it was opened with",
+            hint="`url` seems to name a connection pooler that ignores startup parameters: name "
+            "the database server itself.",
+        )
     return Home(int(started_us), standby, int(version))
 
 
