@@ -9,6 +9,8 @@ cdef int _EVERY_PARTITION
 
 
 
+@cython.no_gc
+@cython.freelist(64)
 cdef class Transaction:
     cdef public str id
     cdef public object commit_time_us
@@ -16,6 +18,10 @@ cdef class Transaction:
     cdef public object prior_position
     cdef public str origin
     cdef public object origin_position
+
+
+@cython.locals(made=Transaction)
+cpdef Transaction transaction(str id, object commit_time_us, object xid, object prior_position)
 
 
 @cython.no_gc

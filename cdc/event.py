@@ -34,6 +34,7 @@ __all__ = [
     "FORM_TIMESTAMP_UTC", "FORM_UUID", "READ", "TRUNCATE", "UNCHANGED", "UPDATE", "Batch",
     "ChangeEvent", "Op", "RawRow", "Record", "Row", "RowLayout", "Stored", "Topic", "Transaction",
     "Unchanged", "any_for_every_partition", "change", "keyed_record", "raw_row", "stamp",
+    "transaction",
 ]  # fmt: skip
 
 Op = Literal["r", "c", "u", "d", "t", "m", "b", "e", "s", "h"]
@@ -73,6 +74,23 @@ class Transaction:
         self.prior_position = prior_position
         self.origin = origin
         self.origin_position = origin_position
+
+
+def transaction(
+    id: str,  # noqa: A002
+    commit_time_us: int,
+    xid: int,
+    prior_position: int | None,
+) -> Transaction:
+    """A transaction without an origin: a constructor that costs less when compiled."""
+    made: Transaction = Transaction.__new__(Transaction)
+    made.id = id
+    made.commit_time_us = commit_time_us
+    made.xid = xid
+    made.prior_position = prior_position
+    made.origin = None
+    made.origin_position = None
+    return made
 
 
 class ChangeEvent:

@@ -121,6 +121,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--part", choices=PARTS)
     parser.add_argument("--set")
+    parser.add_argument("--lot", type=int, default=500, help="messages a lot")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     if given.what == "record":
@@ -130,7 +131,7 @@ def main() -> None:
     print(f"{implementation()}; CPU s per million changes, least and middle of {given.rounds}")
     names = [given.set] if given.set else [*(f"stream-{rows}" for rows in recording.SETS), "copy"]
     for name in names:
-        content = recording.load(given.folder, name)
+        content = recording.load(given.folder, name, given.lot)
         replay: Callable[[Recording, str], tuple[float, int]]
         replay = _replay_copy if name == "copy" else _replay_stream
         for part in [given.part] if given.part else PARTS:

@@ -45,9 +45,14 @@ class Recording:
         return Table(self.schema, layout, known)
 
 
-def load(folder: Path, name: str) -> Recording:
-    """The recording of this name: `stream-ROWS` or `copy`."""
-    events, lots = marshal.loads((folder / f"{name}.marshal").read_bytes())
+def load(folder: Path, name: str, lot_messages: int) -> Recording:
+    """The recording of this name: `stream-ROWS` or `copy`, in lots of one size.
+
+    The server of the recording waited for nobody, so that its own lots are small.
+    """
+    events, recorded = marshal.loads((folder / f"{name}.marshal").read_bytes())
+    messages = [message for lot in recorded for message in lot]
+    lots = [messages[i : i + lot_messages] for i in range(0, len(messages), lot_messages)]
     schema = TableSchema.from_canonical((folder / "table.json").read_bytes())
     return Recording(schema, lots, events)
 

@@ -5,7 +5,6 @@ transactions in progress are kept by an object given by it.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from cdc.errors import DecodeError, PositionLost
@@ -28,12 +27,15 @@ from connectors.postgres.pgoutput import (
     Commit,
     Decoder,
     Keepalive,
+    Message,
     Origin,
     Relation,
     Table,
     Type,
+    begin_of,
 )
 from connectors.postgres.position import Started, StreamPosition
+from connectors.postgres.sight import Resolve, Sight
 
 # More changes than a transaction can have: skips all of them.
 _EVERY_CHANGE: Final = (1 << 62) - 1
@@ -52,25 +54,6 @@ class _Replay(NamedTuple):
     kept: InProgress
     commit: Commit
     plain: dict[int, Table | None]
-
-
-@dataclass(slots=True)
-class Sight:
-    """What surrounds a Relation message.
-
-    `xid` is the open transaction, `lot` counts the calls of `feed`. `type_names` are the qualified
-    names of types, by oid, as the stream told them. `ahead` gives the Relations behind this one in
-    the same lot.
-    """
-
-    xid: int
-    lot: int
-    type_names: dict[int, str]
-    ahead: Callable[[], Iterable[Relation]]
-
-
-Resolve = Callable[[Relation, Sight], Table | None]
-"""Gives what the decoder needs of a relation, or None when it is not captured."""
 
 
 class Assembler:
@@ -104,6 +87,8 @@ class Assembler:
         # The transaction that must come first, because a part of it is in the log.
         self._repeated = start.started
         self._begin: Begin | None = None
+        # The same as the decoder has it, which follows transactions where it can.
+        self._opened: bytes | None = None
         # Whether the event of the open transaction's begin was given, now or before the start.
         self._begun = False
         self._streamed_xid: int | None = None
@@ -159,12 +144,28 @@ class Assembler:
         self._sight.lot += 1
         decoder, handlers, index = self._decoder, self._handlers, 0
         replay = self._replay
-        while (message := decoder.decode(payloads, index, self._events)) is not None:
+        while (message := self._next_message(decoder, payloads, index)) is not None:
             index = decoder.index
             handlers[type(message)](message)
             if self._replay is not replay:
                 return payloads[index:]
         return []
+
+    def _next_message(self, decoder: Decoder, payloads: list[bytes], index: int) -> Message | None:
+        """The next message for us; the decoder follows what comes before, where it can."""
+        decoder.follows = False
+        if self._repeated is not None or self._emission.transactions or self._replay is not None:
+            return decoder.decode(payloads, index, self._events)
+        decoder.follow(self._lsn, self._prior_commit)
+        message = decoder.decode(payloads, index, self._events)
+        self._lsn = Lsn(decoder.lsn)
+        self._prior_commit = None if decoder.prior_commit is None else Lsn(decoder.prior_commit)
+        if decoder.opened is None:
+            self._begin = self._begin if decoder.transaction is not None else None
+        elif decoder.opened is not self._opened:
+            self._begin, self._begun = begin_of(decoder.opened), False
+        self._opened = decoder.opened
+        return message
 
     @property
     def position(self) -> StreamPosition:

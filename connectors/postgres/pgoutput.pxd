@@ -8,6 +8,8 @@ from cdc.rows cimport RawRow, RowLayout
 from connectors.postgres.blocks cimport Block
 
 cdef int _HEADER
+cdef int _BEGIN_BYTES
+cdef int _COMMIT_BYTES
 cdef object _UNCHANGED
 
 cdef class Table:
@@ -24,8 +26,23 @@ cdef class Decoder:
     cdef readonly long long count
     cdef readonly long long ordinal
     cdef readonly long long skip
+    cdef public bint follows
+    cdef readonly unsigned long long lsn
+    cdef readonly object prior_commit
+    cdef readonly bytes opened
     cdef Py_ssize_t _pos
     cdef bint _partial
+
+    cpdef begin(self, Transaction transaction, long long skip)
+
+    cpdef end(self)
+
+    cpdef follow(self, unsigned long long lsn, object prior_commit)
+
+    @cython.locals(xid="unsigned int", us="long long")
+    cdef bint _is_begun(self, bytes data) except -1
+
+    cdef bint _is_ended(self, bytes data) except -1
 
     @cython.locals(data=bytes, stop=Py_ssize_t, kind=int)
     cpdef decode(self, list payloads, Py_ssize_t index, list events)

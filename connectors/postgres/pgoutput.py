@@ -52,6 +52,8 @@ __all__ = [
 _UNCHANGED: Final = UNCHANGED
 
 _HEADER: Final = HEADER_BYTES
+_BEGIN_BYTES: Final = HEADER_BYTES + 21
+_COMMIT_BYTES: Final = HEADER_BYTES + 26
 
 
 class Table:
@@ -79,6 +81,10 @@ class Decoder:
     server has not described yet. `index` is where `decode` stopped. `count` is how many changes the
     open transaction had so far, of any table; the first `skip` of them make no events. While
     `block` is set, messages are put into it as they are, up to the next Stream Stop.
+
+    Once told to `follow`, it takes the begins and commits of transactions itself where nothing is
+    special about them. `lsn` and `prior_commit` are then behind the last of them, and `opened` is
+    the Begin of the open one.
     """
 
     __slots__ = (
@@ -86,8 +92,12 @@ class Decoder:
         "_pos",
         "block",
         "count",
+        "follows",
         "index",
+        "lsn",
+        "opened",
         "ordinal",
+        "prior_commit",
         "skip",
         "tables",
         "transaction",
@@ -101,19 +111,30 @@ class Decoder:
         self.count = 0
         self.ordinal = 0
         self.skip = 0
+        self.follows = False
+        self.lsn = 0
+        self.prior_commit: int | None = None
+        self.opened: bytes | None = None
         self._pos = 0
         self._partial = False
 
     def begin(self, transaction: Transaction, skip: int) -> None:
         """Changes belong to `transaction` from now on; make no events of the first `skip`."""
         self.transaction = transaction
+        self.opened = None
         self.count = 0
         self.ordinal = 0
         self.skip = skip
 
     def end(self) -> None:
         """No transaction is open any more."""
-        self.transaction = None
+        self.transaction = self.opened = None
+
+    def follow(self, lsn: int, prior_commit: int | None) -> None:
+        """Take begins and commits in the next `decode`; all that committed before `lsn` is done."""
+        self.follows = True
+        self.lsn = lsn
+        self.prior_commit = prior_commit
 
     def place(self, wanted: bool) -> int:  # noqa: FBT001 - by position from one place
         """Count a change that is no row's; its ordinal, -1 when it shall make no event.
@@ -150,10 +171,37 @@ class Decoder:
                 if kind == 0x54:
                     self._truncate(data, events)
                     continue
+                if kind == 0x42 and self.follows and self._is_begun(data):
+                    continue
+                if kind == 0x43 and self.follows and self._is_ended(data):
+                    continue
             self.index = index
             return _message(data)
         self.index = index
         return None
+
+    def _is_begun(self, data: bytes) -> bool:
+        """Begin the transaction, unless it is special or misplaced: who is told decides then."""
+        if len(data) != _BEGIN_BYTES or self.transaction is not None:
+            return False
+        if _uint64(data, _HEADER + 1) < self.lsn:
+            return False
+        xid = _uint32(data, _HEADER + 17)
+        us = _uint64(data, _HEADER + 9) + EPOCH_US
+        self.begin(changes.transaction(str(xid), us, xid, self.prior_commit), 0)
+        self.opened = data
+        return True
+
+    def _is_ended(self, data: bytes) -> bool:
+        """End the transaction that was begun here."""
+        if len(data) != _COMMIT_BYTES or self.opened is None:
+            return False
+        if _uint64(data, _HEADER + 2) != _uint64(self.opened, _HEADER + 1):
+            return False
+        self.lsn = _uint64(data, _HEADER + 10)
+        self.prior_commit = self.lsn
+        self.transaction = self.opened = None
+        return True
 
     def _change(self, data: bytes, kind: int, events: list[ChangeEvent]) -> None:
         if len(data) < _HEADER + 6:
@@ -331,7 +379,8 @@ def _message(data: bytes) -> Message:
     return _PARSERS[kind](data)
 
 
-def _begin(data: bytes) -> Begin:
+def begin_of(data: bytes) -> Begin:
+    """The Begin in XLogData. Raises DecodeError."""
     expect(data, 0x42, 20)
     time_us = _uint64(data, 34) + EPOCH_US
     return Begin(_uint64(data, 26), time_us, _uint32(data, 42), _uint64(data, 1))
@@ -343,7 +392,7 @@ def _commit(data: bytes) -> Commit:
 
 
 _PARSERS: Final[dict[int, Callable[[bytes], Message]]] = {
-    0x42: _begin,
+    0x42: begin_of,
     0x43: _commit,
     **PARSERS,
 }

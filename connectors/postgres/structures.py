@@ -11,7 +11,6 @@ from typing import Any, Final, LiteralString
 import psycopg
 
 from cdc.event import ChangeEvent
-from connectors.postgres.assemble import Sight
 from connectors.postgres.catalog import TableFacts, describe
 from connectors.postgres.connection import translated
 from connectors.postgres.facts import Facts
@@ -25,6 +24,7 @@ from connectors.postgres.resolution import (
     resolve,
     types_at,
 )
+from connectors.postgres.sight import Sight
 from connectors.postgres.tables import matches
 from connectors.postgres.xids import READ_NEXT_XID, full_xid
 

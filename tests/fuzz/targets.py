@@ -17,11 +17,11 @@ from cdc.serializers.debezium_json import DebeziumJson
 from cdc.serializers.envelope import SourceIdentity
 from cdc.serializers.options import Options
 from connectors.postgres import decoders
-from connectors.postgres.assemble import Sight
 from connectors.postgres.copy_text import RowMaker
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.pgoutput import Relation, Table
 from connectors.postgres.position import StreamPosition
+from connectors.postgres.sight import Sight
 from tests.unit.connectors.postgres import replies
 
 KINDS: Final[tuple[LogicalType, ...]] = (

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from cdc.event import FORM_TEXT, ChangeEvent, RowLayout
 from cdc.schema import Column, String, TableSchema
-from connectors.postgres.assemble import Assembler, Resolve
+from connectors.postgres.assemble import Assembler
 from connectors.postgres.emission import Emission
 from connectors.postgres.in_progress import TransactionsInProgress
 from connectors.postgres.messages import EPOCH_US
 from connectors.postgres.pgoutput import Relation, Table
 from connectors.postgres.position import StreamPosition
+from connectors.postgres.sight import Resolve
 from connectors.postgres.spill import SpillFolder
 
 FOLDER = Path(__file__).parent / "captured"

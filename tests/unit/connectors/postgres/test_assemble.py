@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from cdc.checkpoint import decode_part, encode_part
 from cdc.errors import DecodeError, PositionLost
 from cdc.event import ChangeEvent
-from connectors.postgres.assemble import Sight
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.pgoutput import Relation, Table
 from connectors.postgres.position import Started, StreamPosition
+from connectors.postgres.sight import Sight
 from tests.unit.connectors.postgres import replies
 from tests.unit.connectors.postgres.replies import begin, commit, insert, keepalive, truncate
 
@@ -86,6 +86,29 @@ def test_resume_behind_any_message_repeats_and_loses_nothing(cut: int) -> None:
     whole = replies.assembler(START, resolve).feed(STREAM)
     assert [facts(event) for event in whole] == [facts(event) for event in before + behind]
     assert second.position.lsn == 610
+
+
+def test_a_lot_of_one_message_gives_what_a_lot_of_many_gives() -> None:
+    # Within a lot the decoder follows ordinary transactions alone; between lots its state is ours.
+    one_by_one = replies.assembler(START, resolve)
+    single, positions = [], []
+    for payload in STREAM:
+        single += one_by_one.feed([payload])
+        positions.append(one_by_one.position)
+
+    whole = replies.assembler(START, resolve)
+    many = whole.feed(STREAM)
+
+    assert [facts(event) for event in many] == [facts(event) for event in single]
+    assert [_position_behind(count) for count in range(1, len(STREAM) + 1)] == positions
+    assert whole.position == positions[-1]
+
+
+def _position_behind(count: int) -> StreamPosition:
+    """The position behind the first messages, fed at once."""
+    assembler = replies.assembler(START, resolve)
+    assembler.feed(STREAM[:count])
+    return assembler.position
 
 
 @given(st.data())
