@@ -365,7 +365,7 @@ After this page you know where Tidewire's records are not those of Debezium 3.6.
 Topic names, keys, envelopes, field order, schema names, snapshot markers and key-change headers are Debezium's, byte for byte.
 Tests run the SQL of recorded runs of Debezium and compare every record as text; the cases below are all that may differ.
 Where Debezium loses, changes or invents a value, Tidewire writes the value that the database holds.
-Where the format has no encoding for it, the option `unrepresentable` decides: `stop` (the default) or `null`.
+Where the format has no encoding for it, the option `unrepresentable` decides: `stop` (the default), `null` or `dead_letter`.
 
 Three things are added or chosen otherwise: the header `cdc` ([formats](formats.md)), truncates, and `source.version`, which is `tidewire-...` unless the option `version` names another.
 Headers `__debezium.context.*` are written with `debezium_headers: true` only.

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cdc import schema
 from cdc.documents import converter
 from cdc.errors import DecodeError
 from cdc.schema import (
@@ -105,3 +106,30 @@ def test_broken_json_is_an_error_without_the_value(text: str) -> None:
         convert(text)
 
     assert text not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "field"),
+    [
+        (schema.Map(), {"a": "1", "b": None}, {"a": "1", "b": None}),
+        (schema.Point(), (2.5, float("inf")), {"x": 2.5, "y": "Infinity"}),
+        (schema.Geometry(), (4326, b"\x01"), {"srid": 4326, "wkb": "AQ=="}),
+        (schema.Geometry(), (None, b"\x01"), {"srid": None, "wkb": "AQ=="}),
+        (schema.Vector(), (1.0, 0.5), [1.0, 0.5]),
+        (schema.SparseVector(), (6, {1: 0.5}), {"dimensions": 6, "values": {"1": 0.5}}),
+        (schema.String("pair"), '(1,"a b")', '(1,"a b")'),
+        (
+            schema.Array(schema.Point()),
+            (((1.0, 2.0), None), (None, None)),
+            [[{"x": 1.0, "y": 2.0}, None], [None, None]],
+        ),
+        (schema.Array(schema.Vector()), ((1.0, 2.0), None), [[1.0, 2.0], None]),
+        (schema.Array(schema.Geometry()), ((None, b"\x01"),), [{"srid": None, "wkb": "AQ=="}]),
+    ],
+)
+def test_rarer_types_are_objects_and_lists(
+    kind: schema.LogicalType, value: object, field: object
+) -> None:
+    convert = converter(kind)
+
+    assert field == (value if convert is None else convert(value))

@@ -18,8 +18,11 @@ from cdc.schema import (
     Decimal,
     Int64,
     Json,
+    Map,
+    Point,
     String,
     TableSchema,
+    Vector,
 )
 
 PRODUCTS = TableSchema(
@@ -146,7 +149,7 @@ def test_an_id_has_the_text_that_the_document_has(kind: Int64, value: object, id
     assert projected(Mapping(), event("c", None, (value,), table))[0].id == id_
 
 
-@pytest.mark.parametrize("kind", [Json(), Array(Int64())])
+@pytest.mark.parametrize("kind", [Json(), Array(Int64()), Map(), Point(), Vector()])
 def test_an_id_of_a_structure_is_refused(kind: Json) -> None:
     table = replace(PRODUCTS, columns=(Column("id", kind),))
 
