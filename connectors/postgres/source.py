@@ -125,7 +125,7 @@ class PostgresSource:
         self._newcomers.begin(plan.tables, ())
         if plan.resume is None:
             self._replication.begin_create_slot(self._names.slot, failover=self._config.failover)
-            self._standing.waiting_to = f"making replication slot {self._names.slot}"
+            self._standing.expect_no_slot(standby=self._dialer.home.standby)
             self._step = self._await_slot
             return
         self._standing.expect_slot()

@@ -4,6 +4,7 @@ from typing import Any, Final, LiteralString, Protocol
 
 import psycopg
 
+from cdc.notes import Note
 from connectors.postgres.connection import rows_of
 
 # The name of a WAL file begins with its timeline. A standby may not ask for one; what it has
@@ -17,6 +18,20 @@ SELECT CASE WHEN pg_catalog.pg_is_in_recovery()
        pg_catalog.pg_is_in_recovery()
 """
 _INTERVAL_S: Final = 5.0
+
+
+def waiting_note(slot: str) -> Note:
+    """Why nothing happens while a slot is made on a standby.
+
+    The server waits for a record of the transactions that run on the primary, which an idle one
+    does not write. Source: PostgreSQL manual, pg_log_standby_snapshot.
+    """
+    return Note(
+        "info",
+        "waiting-for-primary",
+        f"making replication slot {slot} on a standby waits until its primary writes something",
+        "If it lasts, run on the primary: SELECT pg_log_standby_snapshot();",
+    )
 
 
 class Streamed(Protocol):

@@ -32,7 +32,11 @@ def rows(first: int, last: int) -> str:
 
 
 def start(capture: Capture, pair: Pair) -> None:
-    """Start, with somebody on the primary who lets the standby make the slot."""
+    """Start, and be told what it waits for; then do that on the primary."""
+    capture.start()
+    (note,) = capture.source.progress().notes
+    assert note.code == "waiting-for-primary"
+    assert NUDGE in note.hint
     done = threading.Event()
 
     def nudge() -> None:
@@ -42,11 +46,11 @@ def start(capture: Capture, pair: Pair) -> None:
     helper = threading.Thread(target=nudge)
     helper.start()
     try:
-        capture.start()
         capture.until_streaming()
     finally:
         done.set()
         helper.join()
+    assert capture.source.progress().notes == ()
 
 
 @pytest.mark.parametrize(
