@@ -182,12 +182,12 @@ def _shape(name: str, found: Publication, tables: Sequence[CapturedTable]) -> It
     ours = sorted(table.qualified_name for table in tables if table.oid in found.narrowed)
     if ours:
         yield Finding(
-            "error",
+            "warning",
             "publication-narrowed",
             name,
-            f"publication {name} has column lists or row filters for {listed(ours)}, which a"
-            " snapshot would not follow",
-            "Publish these tables whole, and leave columns out with a `columns` transform.",
+            f"publication {name} has column lists or row filters for {listed(ours)}: only those"
+            " columns and rows are captured, by snapshot and stream alike",
+            "If that is not meant, publish these tables whole.",
         )
 
 

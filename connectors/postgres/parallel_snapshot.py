@@ -185,7 +185,7 @@ class ParallelSnapshot:
         if not self._ends.ended(read):
             return
         self._forms.forget(read)
-        part = table_part(read.table, self.tally.rows_of(oid))
+        part = table_part(read.table, self.tally.rows_of(oid), read.narrowed)
         self._markers.end(oid, part, out.events, out.parts)
         self.tally.end(oid)
 

@@ -17,6 +17,7 @@ from connectors.postgres.history import Server, resumed_on
 from connectors.postgres.home import Home
 from connectors.postgres.names import Names, made_by
 from connectors.postgres.position import StreamPosition
+from connectors.postgres.publication_facts import read_publication
 from connectors.postgres.publications import ensure_publication, require_published
 from connectors.postgres.replication import ReplicationConnection, System
 from connectors.postgres.resume import (
@@ -26,6 +27,7 @@ from connectors.postgres.resume import (
     resume_of,
     table_part,
     tables_done,
+    tables_narrowed,
 )
 from connectors.postgres.slots import (
     SlotState,
@@ -159,7 +161,7 @@ def plan_stream(
     # From now on changes of these pass by unseen: if they are captured again, they are read again.
     parts.update((part_name(name), None) for name, oid in done if (name, oid) not in here)
     known = [table for table in tables if (table.qualified_name, table.oid) in done]
-    require_published(connection, names.publication, known)
+    require_published(connection, names.publication, known, tables_narrowed(checkpoint))
     ensure_publication(
         connection,
         names.publication,
@@ -170,7 +172,9 @@ def plan_stream(
     )
     unread = tuple(table for table in tables if (table.qualified_name, table.oid) not in done)
     if config.snapshot == "never":
-        parts.update(table_part(table, None) for table in unread)
+        found = read_publication(connection, names.publication)
+        narrowed = {} if found is None else found.narrowed
+        parts.update(table_part(table, None, narrowed.get(table.oid)) for table in unread)
         unread = ()
     origin = _origin(system, home, names)
     if resume is not None:

@@ -1,6 +1,6 @@
 """Publications: made or completed when that is allowed, and what they must be like."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -33,17 +33,24 @@ def is_of_all_tables(connection: Connection, name: str) -> bool:
     return found is not None and found.all_tables
 
 
-def require_published(connection: Connection, name: str, tables: Sequence[CapturedTable]) -> None:
+def require_published(
+    connection: Connection,
+    name: str,
+    tables: Sequence[CapturedTable],
+    narrowed: Mapping[int, str | None],
+) -> None:
     """Raise when the server leaves out changes of tables that still exist, which it does not say.
 
     PositionLost for a table that the publication had and has no more, SourceRefused when it has
-    been narrowed. A publication that is gone is left to the stream, which ends with an error.
+    been narrowed; `narrowed` says how it was for tables that are known. A publication that is gone
+    is left to the stream, which ends with an error.
     """
     doing = f"looking at publication {name}"
     found = read_publication(connection, name)
     if found is None:
         return
     _require_whole(name, found, tables)
+    _require_same(name, found, tables, narrowed)
     gone = _lacking(found, tables)
     if gone:
         oids = [table.oid for table in gone]
@@ -154,12 +161,25 @@ def _require_whole(name: str, found: Publication, tables: Sequence[CapturedTable
             f"publication {name} publishes partitions under their root's name",
             hint=f"Run: ALTER PUBLICATION {quoted} SET (publish_via_partition_root = false)",
         )
-    narrowed = [table for table in tables if table.oid in found.narrowed]
-    if narrowed:
+
+
+def _require_same(
+    name: str,
+    found: Publication,
+    tables: Sequence[CapturedTable],
+    narrowed: Mapping[int, str | None],
+) -> None:
+    """What was read of a table, and what is streamed of it, must be the same rows and columns."""
+    other = [
+        table
+        for table in tables
+        if table.oid in narrowed and found.narrowed.get(table.oid) != narrowed[table.oid]
+    ]
+    if other:
         raise SourceRefused(
-            f"publication {name} has column lists or row filters, which snapshots would not "
-            f"follow: {_listed(narrowed)}",
-            hint="Publish these tables whole, and leave columns out with a `columns` transform.",
+            f"publication {name} has another column list or row filter than when the rows of "
+            f"{_listed(other)} were read",
+            hint="Give it back the one it had, or run `cdc reset SOURCE` to read the rows again.",
         )
 
 

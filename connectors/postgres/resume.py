@@ -92,12 +92,17 @@ def part_name(table: str) -> str:
     return _TABLE + table
 
 
-def table_part(table: CapturedTable, rows: int | None) -> tuple[str, bytes]:
+def table_part(
+    table: CapturedTable, rows: int | None, narrowed: str | None = None
+) -> tuple[str, bytes]:
     """Name and content of the part that says that a table's rows are in the log.
 
-    `rows` None: they were not wanted, only its changes.
+    `rows` None: they were not wanted, only its changes. `narrowed` is what the publication had for
+    it then, see Publication.
     """
-    content = {"oid": table.oid, "rows": rows}
+    content: dict[str, object] = {"oid": table.oid, "rows": rows}
+    if narrowed is not None:
+        content["narrowed"] = narrowed
     return part_name(table.qualified_name), encode_part(content)
 
 
@@ -114,6 +119,18 @@ def tables_done(checkpoint: Checkpoint | None) -> dict[tuple[str, int], int]:
             raise DecodeError(f"checkpoint part {name!r} is damaged", kind="checkpoint")
         done[name.removeprefix(_TABLE), oid] = rows or 0
     return done
+
+
+def tables_narrowed(checkpoint: Checkpoint | None) -> dict[int, str | None]:
+    """How the publication was narrowed for the tables that are done, by oid."""
+    narrowed: dict[int, str | None] = {}
+    for name, stored in _table_parts({} if checkpoint is None else checkpoint.parts):
+        content = decode_part(name, stored)
+        oid, text = content.get("oid"), content.get("narrowed")
+        if not isinstance(oid, int) or not isinstance(text, str | None):
+            raise DecodeError(f"checkpoint part {name!r} is damaged", kind="checkpoint")
+        narrowed[oid] = text
+    return narrowed
 
 
 def _table_parts(parts: Mapping[str, bytes | None]) -> Iterable[tuple[str, bytes]]:

@@ -249,6 +249,6 @@ class LocalSnapshot:
             return
         oid = read.table.oid
         self._forms.forget(read)
-        part = table_part(read.table, self.tally.rows_of(oid))
+        part = table_part(read.table, self.tally.rows_of(oid), read.narrowed)
         self._markers.end(oid, part, lot.events, lot.parts)
         self.tally.end(oid)

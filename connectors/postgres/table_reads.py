@@ -15,6 +15,7 @@ from cdc.errors import ConfigError, SourceRefused
 from connectors.postgres.catalog import describe
 from connectors.postgres.config import Config, SnapshotTable
 from connectors.postgres.connection import rows_of, translated
+from connectors.postgres.publication_facts import Publication, read_publication
 from connectors.postgres.range_copy import RangeSource
 from connectors.postgres.refusals import session_error
 from connectors.postgres.row_form import row_form, unread_columns
@@ -108,7 +109,7 @@ class TableRead:
 
     `published`: the columns that the stream has, None for all. `wanted`: those of them to read,
     None for all; the others come as not sent. `conditions` are SQL. `in_ranges`: it may be read
-    range by range of its pages.
+    range by range of its pages. `narrowed` is what the publication has for it, see Publication.
     """
 
     table: CapturedTable
@@ -117,6 +118,7 @@ class TableRead:
     wanted: tuple[str, ...] | None = None
     conditions: tuple[str, ...] = ()
     in_ranges: bool = True
+    narrowed: str | None = None
 
 
 PageRange = tuple[int, int | None]
@@ -189,10 +191,12 @@ def plan_reads(
         if oid != captured:
             partitioned.add(captured)
     narrowed: dict[int, tuple[list[str] | None, str | None]] = {}
+    found: Publication | None = None
     version = connection.info.server_version
     if publication is not None and version >= _NARROWED_SINCE:
         rows = rows_of(connection, doing, _NARROWED, (oids, publication))
         narrowed = {oid: (columns, condition) for oid, columns, condition in rows}
+        found = read_publication(connection, publication)
     reads = []
     for table in ordered(tables, wishes.order):
         published, condition = narrowed.get(table.oid, (None, None))
@@ -206,6 +210,7 @@ def plan_reads(
                 wish.columns,
                 tuple(each for each in (condition, wish.where) if each is not None),
                 version >= RANGES_SINCE and table.oid not in wishes.by_index,
+                None if found is None else found.narrowed.get(table.oid),
             )
         )
     return reads

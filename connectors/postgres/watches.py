@@ -13,6 +13,7 @@ import psycopg
 
 from cdc.errors import TransientError
 from connectors.postgres.connection import require_answer, translated
+from connectors.postgres.publication_facts import read_publication
 from connectors.postgres.publications import require_published
 from connectors.postgres.tables import CapturedTable
 
@@ -136,7 +137,15 @@ class PublicationWatch:
         """`tables` gives those that must be published now."""
         self._name = name
         self._tables = tables
+        # How the publication was narrowed when each table was looked at first.
+        self._narrowed: dict[int, str | None] = {}
 
     def look(self, connection: Connection) -> None:
         """Raises PositionLost or SourceRefused; see `require_published`."""
-        require_published(connection, self._name, self._tables())
+        tables = self._tables()
+        require_published(connection, self._name, tables, self._narrowed)
+        if any(table.oid not in self._narrowed for table in tables):
+            found = read_publication(connection, self._name)
+            narrowed = {} if found is None else found.narrowed
+            for table in tables:
+                self._narrowed.setdefault(table.oid, narrowed.get(table.oid))

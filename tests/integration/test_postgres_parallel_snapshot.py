@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from cdc.errors import TransientError
+from cdc.errors import SourceRefused, TransientError
 from cdc.event import Record
 from connectors.postgres.resume import resume_of
 from tests.integration.postgres_capture import Capture, rows_in
@@ -322,3 +323,111 @@ def test_order_is_the_one_that_is_asked_for(
     ).events
 
     assert [event.table.table for event in events] == ["c", "d", "a", "b"]
+
+
+@pytest.mark.parametrize("options", [SMALL, THREE])
+def test_snapshot_has_the_columns_and_rows_that_the_publication_lets_the_stream_have(
+    postgres_database: PostgresDatabase, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    if int(postgres_database.server.version.split(".")[0]) < 15:
+        pytest.skip("column lists and row filters came with version 15")
+    postgres_database.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, secret text, v text)",
+        "INSERT INTO t SELECT g, 'secret', 'row ' || g FROM generate_series(1, 2000) g",
+        "CREATE PUBLICATION cdc_shop FOR TABLE t (id, v) WHERE (id % 10 = 0)",
+    )
+    with Capture(postgres_database.url, tmp_path, **options) as capture:
+        capture.until_streaming()
+        postgres_database.execute(
+            "INSERT INTO t VALUES (5000, 'secret', 'new'), (5001, 'secret', 'never')",
+            "UPDATE t SET v = 'changed' WHERE id = 20",
+        )
+        capture.until_current()
+
+    judge = rows_in(postgres_database, "SELECT id, v FROM t WHERE id % 10 = 0")
+    assert judge == capture.state()["public.t"]
+    assert len({event.table.id for event in capture.events}) == 1
+    assert {event.op for event in capture.events} == {"r", "c", "u"}
+
+
+def test_publication_that_was_narrowed_while_nobody_looked_is_noticed(
+    postgres_database: PostgresDatabase, tmp_path: Path
+) -> None:
+    """Rows that were read would never change or go any more."""
+    if int(postgres_database.server.version.split(".")[0]) < 15:
+        pytest.skip("column lists and row filters came with version 15")
+    postgres_database.execute("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+    capture = Capture(postgres_database.url, tmp_path).start()
+    capture.until_streaming()
+    capture.crash()
+    postgres_database.execute("ALTER PUBLICATION cdc_shop SET TABLE t WHERE (id > 5)")
+
+    with pytest.raises(SourceRefused, match=r"another column list .* of public\.t were read"):
+        capture.start()
+    capture.crash()
+    postgres_database.execute("ALTER PUBLICATION cdc_shop SET TABLE t")
+    capture.start()
+    capture.until_current()
+    capture.close()
+
+
+def test_values_of_fifty_megabytes_pass_between_processes(
+    postgres_database: PostgresDatabase, tmp_path: Path
+) -> None:
+    """Larger than every buffer between them, at the begin, in the middle and at the end."""
+    postgres_database.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, v text)",
+        "ALTER TABLE t ALTER v SET STORAGE EXTERNAL",
+        "INSERT INTO t SELECT g, CASE WHEN g % 4 = 1 THEN repeat('x', 50000000) ELSE 'small' END"
+        " FROM generate_series(1, 13) g",
+        "CREATE TABLE u (id int PRIMARY KEY)",
+        "INSERT INTO u VALUES (1)",
+    )
+    capture = Capture(
+        postgres_database.url, tmp_path, snapshot_readers=2, snapshot_chunk_bytes_max=PAGE_BYTES
+    )
+    sizes: dict[object, int] = {}
+    with capture:
+        while capture.source.progress().phase != "streaming":
+            capture.poll()
+            for event in capture.events:
+                if event.after is not None and event.table.table == "t":
+                    sizes[event.after[0]] = len(str(event.after[1]))
+            # The test itself need not keep them.
+            capture.events.clear()
+            capture.records.clear()
+            capture.batches.clear()
+
+    assert capture.pools
+    assert sizes == {g: 50_000_000 if g % 4 == 1 else 5 for g in range(1, 14)}
+
+
+@pytest.mark.longer
+def test_thousands_of_tables_take_seconds_and_no_more_locks_than_one(
+    postgres_database: PostgresDatabase, tmp_path: Path
+) -> None:
+    """More than the server has room for in its table of locks, were they kept."""
+    tables = 8000
+    with postgres_database.connect() as connection:
+        for first in range(0, tables, 500):
+            connection.execute(
+                f"DO $$ BEGIN FOR n IN {first}..{first + 499} LOOP EXECUTE "
+                "'CREATE TABLE many_' || n || ' (id int PRIMARY KEY)'; END LOOP; END $$".encode()
+            )
+    capture = Capture(postgres_database.url, tmp_path, snapshot="only", snapshot_readers=1)
+    most, took_s = 0, 0.0
+    with capture, postgres_database.connect() as judge:
+        capture.until(lambda: capture.source.progress().snapshot is not None)
+        began_s = time.monotonic()
+        while (whole := capture.source.progress().snapshot) and whole.tables_done < tables:
+            capture.poll()
+            row = judge.execute(
+                "SELECT count(*) FROM pg_locks WHERE mode = 'AccessShareLock'"
+                " AND relation >= 16384 AND pid <> pg_backend_pid()"
+            ).fetchone()
+            most = max(most, row[0] if row else 0)
+        took_s = time.monotonic() - began_s
+
+    assert most <= 2
+    assert took_s < 60
+    assert len(capture.source.progress().tables) < tables

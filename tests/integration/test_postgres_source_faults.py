@@ -756,6 +756,7 @@ def test_table_taken_out_of_the_publication_is_a_lost_position(
     [
         ("DROP TABLE t", PositionLost, "publication cdc_shop no longer has public.t"),
         ("SET (publish = 'insert')", SourceRefused, "does not publish update, delete, truncate"),
+        ("SET TABLE t (id), u", SourceRefused, r"another column list .* of public\.t were read"),
     ],
 )
 def test_publication_that_is_narrowed_while_streaming_is_noticed(
