@@ -13,7 +13,7 @@ class Connect:
     `type` is Connect's name as in JSON (`int32`, `float`, `struct` ...). `default` is a Connect
     value (int, float, bool, str, bytes, list, or dict for a struct) or NO_DEFAULT. `fields` are
     the fields of a struct in order, `items` the element of an array, `keys` and `values` those of
-    a map, whose values are dicts.
+    a map, whose values are dicts. `as_number` is how JSON has a Decimal, not base64 of its bytes.
     """
 
     type: str
@@ -27,6 +27,7 @@ class Connect:
     items: "Connect | None" = None
     keys: "Connect | None" = None
     values: "Connect | None" = None
+    as_number: bool = False
 
 
 def dimensions(item: Connect) -> Callable[[list[object]], bool]:

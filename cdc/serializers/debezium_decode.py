@@ -1,5 +1,6 @@
 """Debezium's JSON records back as changes: ours by schema id, foreign ones by inline schemas."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -16,17 +17,22 @@ from cdc.serializers.options import Options
 
 HEADER = "cdc"
 _OPS = frozenset("rcudt")
+_DIGITS_MAX = 4000
 # What comes of content that has other types than it should; nobody can list all of that.
 _ODD = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """How the rows of one structure are read: names and readers, aligned with its columns."""
+    """How the rows of one structure are read: names and readers, aligned with its columns.
+
+    `has_numbers`: decimals are JSON numbers, whose digits a float would lose.
+    """
 
     table: TableSchema
     names: tuple[str, ...]
     readers: tuple[Read | None, ...]
+    has_numbers: bool = False
 
     def row(self, content: object, unchanged: int, nulls: int, where: str) -> tuple[object, ...]:
         """The logical values of an object; bitmaps say which are UNCHANGED or NULL after all."""
@@ -85,7 +91,8 @@ def row_reader(stored: TableSchema) -> RowReader:
         json_read = reader(how.schema)
         logical_read = how.read
         readers.append(_chain(json_read, logical_read))
-    return RowReader(table, tuple(column.name for column in table.columns), tuple(readers))
+    names = tuple(column.name for column in table.columns)
+    return RowReader(table, names, tuple(readers), ("decimal", "number") in stored.encoding)
 
 
 def _chain(first: Read | None, second: Read | None) -> Read | None:
@@ -126,9 +133,9 @@ class Decoder:
         sequence, schema_id, unchanged, nulls, before_nulls = _header_parts(header, where)
         rows = self._reader(schema_id)
         if stored.value is None:
-            key = _payload(stored.key, where)
+            key = _payload(stored.key, where, exact=rows.has_numbers)
             return None if key is None else _tombstone(rows, key, sequence, where)
-        content = _payload(stored.value, where)
+        content = _payload(stored.value, where, exact=rows.has_numbers)
         if not isinstance(content, dict):
             raise DecodeError(f"{where}: the value is not an object", kind="record")
         op, event = _event(rows.table, content, sequence, where)
@@ -195,13 +202,21 @@ def _header_parts(header: bytes, where: str) -> tuple[int, str, int, int, int]:
         raise DecodeError(f"{where}: the header `cdc` is damaged", kind="record") from error
 
 
-def _parsed(text: bytes | None, where: str) -> object:
+def _parsed(text: bytes | None, where: str, *, exact: bool = False) -> object:
+    """The content; `exact` leaves fractions as text, which is slower."""
     if text is None:
         return None
     try:
+        if exact:
+            return json.loads(text, parse_float=str, parse_int=_integer)
         return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+    except json.JSONDecodeError as error:
         raise DecodeError(f"{where}: not JSON", kind="record") from error
+
+
+def _integer(text: str) -> object:
+    # Python reads no integers of more digits; as text they are read as decimals are.
+    return int(text) if len(text) <= _DIGITS_MAX else text
 
 
 def _unwrapped(content: object) -> object:
@@ -211,8 +226,8 @@ def _unwrapped(content: object) -> object:
     return content
 
 
-def _payload(text: bytes | None, where: str) -> object:
-    return _unwrapped(_parsed(text, where))
+def _payload(text: bytes | None, where: str, *, exact: bool = False) -> object:
+    return _unwrapped(_parsed(text, where, exact=exact))
 
 
 def _tombstone(rows: RowReader, key: object, sequence: int, where: str) -> ChangeEvent | None:

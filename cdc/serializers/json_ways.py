@@ -88,7 +88,7 @@ def way_of(  # noqa: PLR0911 - one answer for each kind of column
     match kind:
         case logical.TimestampTz(precision):
             return WAY_ZONED, precision
-        case logical.Decimal() if schema.name == DECIMAL:
+        case logical.Decimal() if schema.name == DECIMAL and not schema.as_number:
             return WAY_DECIMAL, int(dict(schema.parameters)["scale"])
         case logical.Decimal() if schema.type == "string":
             return WAY_NUMBER_STRING, 0

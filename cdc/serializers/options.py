@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from cdc.errors import SchemaError
 
-Decimals = Literal["precise", "string", "double"]
+Decimals = Literal["precise", "number", "string", "double"]
 TimePrecision = Literal[
     "adaptive",
     "adaptive_time_microseconds",
@@ -36,7 +36,8 @@ class Options(BaseModel):
     )
     decimal: Decimals = Field(
         default="precise",
-        description="Exact decimals as base64 of the unscaled number, as text, or as a double.",
+        description="Exact decimals as base64 of the unscaled number, as a JSON number "
+        "(JsonConverter's `decimal.format: NUMERIC`), as text, or as a double.",
     )
     time_precision: TimePrecision = Field(
         default="adaptive",

@@ -84,7 +84,7 @@ def _decimal(kind: logical.LogicalType, options: Options) -> Mapping:
     if kind.precision is not None:
         parameters.append(("connect.decimal.precision", str(kind.precision)))
     return Mapping(
-        named("bytes", DECIMAL, *parameters),
+        replace(named("bytes", DECIMAL, *parameters), as_number=options.decimal == "number"),
         zero=b"\x00",
         write=lambda value: decimals.unscaled_bytes(decimals.fixed_unscaled(str(value), scale)),
         read=lambda value: decimals.plain_text(decimals.unscaled_int(as_bytes(value)), scale),

@@ -2,20 +2,21 @@
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from cdc.chain import Chain
 from cdc.checkpoint import Checkpoint
 from cdc.event import Record
-from cdc.protocols import MarkCurrent, Source, SourceContext, Transform
+from cdc.protocols import MarkCurrent, Source, SourceContext
+from cdc.rowless import heartbeat_event, rowless_table
 from cdc.secret import Secret
 from cdc.serializers.debezium_json import DebeziumJson
 from cdc.serializers.envelope import SourceIdentity
-from cdc.serializers.options import Options
 from connectors.postgres import Config, create
 from tests.conformance.goldens import Golden, changes_script, setup_script, side_of
 from tests.conformance.known import NOT_CAPTURED
+from tests.conformance.options import Run
 from tests.lab.errors import Unavailable
 from tests.lab.postgres_database import PostgresDatabase
 
@@ -60,8 +61,7 @@ def require_extensions(database: PostgresDatabase, text: str) -> None:
 def captured(
     database: PostgresDatabase,
     scenario: str,
-    options: Options,
-    transforms: Sequence[Transform],
+    run: Run,
     folder: Path,
 ) -> list[Golden]:
     """What Tidewire writes for a scenario, in order; the `cdc` header is left out."""
@@ -76,14 +76,20 @@ def captured(
         Config(
             url=Secret(database.url),
             tables=("*.*",),
-            exclude_tables=tuple(NOT_CAPTURED),
+            exclude_tables=(*NOT_CAPTURED, *run.exclude_tables),
             publication="acme_pub",
             create_publication=False,
         ),
-        SourceContext("conformance", "depot", "acme", folder),
+        SourceContext(
+            "conformance",
+            "depot",
+            "acme",
+            folder,
+            transaction_metadata=run.transaction_metadata,
+        ),
     )
     try:
-        records = _run(source, database, scenario, options, transforms)
+        records = _run(source, database, scenario, run)
     finally:
         source.close()
     return [_golden(record, offset) for offset, record in enumerate(records)]
@@ -93,16 +99,18 @@ def _run(
     source: Source,
     database: PostgresDatabase,
     scenario: str,
-    options: Options,
-    transforms: Sequence[Transform],
+    run: Run,
 ) -> list[Record]:
     identity = SourceIdentity("postgresql", "acme", "tidewire")
     serializer = DebeziumJson(
-        identity, options, None, compacts=False, pipeline="conformance", clock_us=_clock_us
+        identity, run.options, None, compacts=False, pipeline="conformance", clock_us=_clock_us
     )
-    chain = Chain(transforms)
+    chain = Chain([run.operations])
     checkpoint = Checkpoint()
     records: list[Record] = []
+    if run.heartbeat:
+        # The capture loop makes them at its intervals; one shows what they are.
+        records += serializer.encode([heartbeat_event(rowless_table(""))])
     # The first pause lets the source look at the tables that are there.
     parts = [[], *pauses(changes_script(scenario) + "insert into zz_done values (1);")]
     passed, streams = True, False

@@ -133,7 +133,8 @@ def of_any_run(path: str, text: str) -> str:
         return text
     if part in {"before", "after"}:
         timed = name in _RUN_DEPENDENT and text != "0" and "1970" not in text
-        return re.sub(r"[0-9a-f]", "0", text) if timed else text
+        # Fractions of seconds are as long as they need to be.
+        return re.sub(r"[0-9a-f]", "0", re.sub(r"\.\d+", "", text)) if timed else text
     if name in {"version", "db"}:
         return f'"{name}"'
     # The id of a transaction is in its key, its value, and the block of a change.

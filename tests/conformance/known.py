@@ -188,6 +188,12 @@ CASES = {
         "no default",
         "The default is wrong, and shown for NULL.",
     ),
+    "xmin": Case(
+        "`source.xmin`, which `xmin.fetch.interval.ms` asks for",
+        "what the slot's catalog_xmin was at some time before",
+        "null",
+        "It says nothing of the change; slots are watched in metrics.",
+    ),
     "generated-columns": Case(
         "generated columns",
         "present in the snapshot, absent from the stream",
@@ -288,10 +294,13 @@ KNOWN = (
     Known("timestamp-arrays", "after.tsa", "[[]-14825980800000]", "[[]-14826758400000]"),
     Known("timestamp-arrays", "after.tsa", '[[]"1500-03-09T*', '[[]"1500-02-28T*'),
     Known("infinite-dates", "after.d", "-622191234", "-2147472692"),
+    Known("messages-in-counts", "data_collections", "*MessageId@*", '*"message"*', "transaction"),
     Known("infinite-dates", "after.d", '"+292278994-08-16Z"', '"-5877611-06-21Z"'),
     Known("negative-scale", "schema.*.f_num53n", '*"2046"*', '*"-2"*'),
     Known("negative-scale", "*.f_num53n", tidewire='"ew=="'),
     Known("negative-scale", "after.f_num53n", '"12300.000*', '"12300"'),
+    Known("negative-scale", "after.f_num53n", "12300.000*", "1.23E+4"),
+    Known("xmin", "source.xmin", tidewire="null"),
     Known("bit-arrays", "schema.*.a_bit", '*"type":"bytes"*', '*"type":"array"*'),
     Known("bit-arrays", "*.a_bit", "null", '[[]"Cg==","AQ=="]'),
     *(

@@ -1,6 +1,7 @@
 """The options of Tidewire that correspond to a connector's configuration of Debezium."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from cdc.serializers.options import Options
 from cdc.transforms.operations import Operations
@@ -26,6 +27,8 @@ def options_of(connector: Mapping[str, str]) -> Options:
         for name, ours in _NAMES.items()
         if name in connector
     }
+    if connector.get("value.converter.decimal.format") == "NUMERIC":
+        chosen["decimal"] = "number"
     unknown = connector.get("include.unknown.datatypes") == "true"
     defaults = {
         "schemas": "true",
@@ -41,3 +44,26 @@ def operations_of(connector: Mapping[str, str]) -> Operations:
     skipped = connector.get("skipped.operations", "t")
     only_changes = connector.get("skip.messages.without.change") == "true"
     return Operations(() if skipped == "none" else (skipped,), skip_unchanged=only_changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All that a configuration of Debezium asks for, in our terms."""
+
+    options: Options
+    operations: Operations
+    exclude_tables: tuple[str, ...]
+    transaction_metadata: bool
+    heartbeat: bool
+
+
+def run_of(connector: Mapping[str, str]) -> Run:
+    """Ours for a run of Debezium."""
+    excluded = connector.get("table.exclude.list")
+    return Run(
+        options_of(connector),
+        operations_of(connector),
+        tuple(excluded.split(",")) if excluded else (),
+        connector.get("provide.transaction.metadata") == "true",
+        "heartbeat.interval.ms" in connector,
+    )

@@ -43,7 +43,6 @@ KNOWN_HERE = (
     Known("first-marker", "source.snapshot", '"first_in_data_collection"', '"first"'),
     Known("enum-labels", "schema.*.m", '*"a,b"*', '*"a,b,c"*', "public.ev_enum"),
     Known("messages-outside-transactions", "source.ts_*", topic="message"),
-    Known("messages-in-counts", "data_collections", "*LogicalDecodingMessageId*", "*message*"),
 )
 
 

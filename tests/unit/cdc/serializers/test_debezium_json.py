@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cdc.errors import SchemaError
+from cdc.errors import DecodeError, SchemaError
 from cdc.event import (
     EVERY_PARTITION,
     FORM_INTEGER,
@@ -25,6 +25,7 @@ from cdc.schema import (
     Bytes,
     Column,
     Decimal,
+    Float64,
     Int32,
     Int64,
     Interval,
@@ -466,3 +467,46 @@ def test_structure_of_the_default_format_is_the_tables_own() -> None:
 
     assert ids[0] == ids[3] == PRICED.id.encode()
     assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "number"),
+    [
+        (Decimal(12, 3), "123456789.125", "123456789.125"),
+        (Decimal(38, 0), "12345678901234567890123456789012345678", None),
+        (Decimal(30, 20), "-0.00000000000000000001", "-1E-20"),
+        (Decimal(5, -2), "12300", "1.23E+4"),
+        (Decimal(None, 2), "0.10", "0.10"),
+        (Decimal(5000, 0), "7" * 5000, None),
+    ],
+)
+def test_decimal_as_a_number_keeps_every_digit_there_and_back(
+    kind: Decimal, text: str, number: str | None
+) -> None:
+    table = TableSchema("d", "s", "t", (Column("id", kind), Column("f", Float64())), (0,))
+    known = MemorySchemas()
+    made = serializer(known, decimal="number")
+
+    schema, record = made.encode([ChangeEvent("c", table, None, (text, 0.5), TRANSACTION)])
+    known.add(TableSchema.from_canonical(schema.value or b""))
+    record.sequence = 5
+    back = made.decode(Stored("t", 0, 0, record.key, record.value, tuple(record.all_headers()), 0))
+
+    assert b'{"id":%b}' % (number or text).encode() == record.key
+    assert back is not None
+    assert (text, 0.5) == back.after
+
+
+def test_number_that_is_no_number_is_told() -> None:
+    table = TableSchema("d", "s", "t", (Column("id", Decimal(5, 2)),), (0,))
+    known = MemorySchemas()
+    made = serializer(known, decimal="number")
+    schema, record = made.encode([ChangeEvent("c", table, None, ("1.50",), TRANSACTION)])
+    known.add(TableSchema.from_canonical(schema.value or b""))
+    assert record.value is not None
+
+    for wrong in (b"true", b'"x"', b"1.505"):
+        value = record.value.replace(b"1.50", wrong)
+        headers = tuple(record.all_headers())
+        with pytest.raises(DecodeError, match=r"column 'id' is damaged|number"):
+            made.decode(Stored("t", 0, 0, record.key, value, headers, 0))
