@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -149,6 +150,24 @@ class Capture:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class Unencoded(Capture):
+    """Events as the source makes them, read by its own process: no format has touched them."""
+
+    def __init__(self, url: str, folder: Path, **options: Any) -> None:
+        super().__init__(url, folder, **options)
+        self.context = replace(self.context, start_readers=None)
+        self.source = create(self.config, self.context)
+
+    def commit(self, batch: Batch) -> None:
+        """Make a batch durable, then tell the source."""
+        assert not batch.records
+        self.events.extend(batch.events)
+        self.batches.append(batch)
+        self.checkpoint = (self.checkpoint or Checkpoint()).merged(batch.checkpoint)
+        if batch.ackable is not None:
+            self.source.ack(batch.ackable)
 
 
 def apply(tables: State, event: ChangeEvent) -> None:

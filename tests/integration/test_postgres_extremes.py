@@ -10,7 +10,7 @@ from cdc.event import UNCHANGED, ChangeEvent
 from cdc.serializers.debezium_json import DebeziumJson
 from cdc.serializers.envelope import SourceIdentity
 from cdc.serializers.options import Options
-from tests.integration.postgres_capture import Capture
+from tests.integration.postgres_capture import Unencoded
 from tests.lab import PostgresDatabase
 
 pytestmark = pytest.mark.postgres
@@ -43,7 +43,7 @@ def test_table_of_as_many_columns_as_there_can_be(
         f"INSERT INTO wide VALUES (-1, {numbers})",
     )
 
-    with Capture(postgres_database.url, tmp_path) as capture:
+    with Unencoded(postgres_database.url, tmp_path) as capture:
         capture.until_streaming()
         postgres_database.execute(
             f"INSERT INTO wide VALUES (-2, {numbers})",
@@ -66,7 +66,7 @@ def test_numerics_of_as_many_digits_as_there_can_be(
     insert = "INSERT INTO numbers VALUES (%s, %s::text::numeric)"
     with postgres_database.connect() as connection:
         connection.execute(insert, (1, values[0]))
-        with Capture(postgres_database.url, tmp_path) as capture:
+        with Unencoded(postgres_database.url, tmp_path) as capture:
             capture.until_streaming()
             connection.execute(insert, (2, values[1]))
             connection.execute(insert, (3, values[0]))
@@ -103,7 +103,7 @@ def test_values_of_50_mb_go_through_snapshot_and_stream_in_bounded_memory(
     Path("/proc/self/clear_refs").write_text("5")
     digests: list[str] = []
     unchanged = 0
-    with Capture(postgres_database.url, tmp_path) as capture:
+    with Unencoded(postgres_database.url, tmp_path) as capture:
         streaming = False
         while len(digests) < 2 * rows or not unchanged:
             batch = capture.poll()

