@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 
 from cdc.errors import SourceRefused
-from cdc.protocols import Heartbeat
+from cdc.protocols import Heartbeat, SourceContext
 from connectors.postgres.config import Config
 from connectors.postgres.connection import rows_of, translated
 from connectors.postgres.emission import HEARTBEAT_PREFIX
@@ -21,6 +21,11 @@ SELECT EXISTS (
     SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p')
 )
+"""
+_COMMENT: Final[LiteralString] = """
+SELECT pg_catalog.obj_description(c.oid, 'pg_class')
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = %s
 """
 
 
@@ -42,6 +47,16 @@ def create_statement(name: str) -> sql.Composed:
     return sql.SQL(
         "CREATE TABLE {} (source text PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())"
     ).format(table_identifier(name))
+
+
+def drop_table(connection: Connection, table: str, context: SourceContext) -> bool:
+    """Drop a heartbeat table if Tidewire made it; whether it was."""
+    schema, _, name = table.partition(".")
+    found = connection.execute(_COMMENT, (schema, name)).fetchall()
+    if not found or found[0][0] != made_by(context.pipeline, context.name):
+        return False
+    connection.execute(sql.SQL("DROP TABLE {}").format(table_identifier(table)))
+    return True
 
 
 class HeartbeatWatch:

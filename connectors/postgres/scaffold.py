@@ -18,6 +18,7 @@ from connectors.postgres.config import Config
 from connectors.postgres.connection import Dialer, translated
 from connectors.postgres.doctor_objects import create_publication_text
 from connectors.postgres.doctor_tables import quoted
+from connectors.postgres.heartbeats import drop_table
 from connectors.postgres.names import default_publication, default_slot, made_by
 from connectors.postgres.slots import read_slot
 from connectors.postgres.tables import CapturedTable, captured_tables
@@ -241,11 +242,11 @@ def _size(size_bytes: int) -> str:
 
 
 def drop(config: Config, context: SourceContext) -> list[str]:
-    """Remove the slot and publication that Tidewire made; a sentence for each that was removed.
+    """Remove what Tidewire made: slot, publication, heartbeat table; a sentence for each removed.
 
     Repeatable. What the configuration names is the user's: a slot is ours when it has the default
-    name, a publication when it has our comment. Raises SourceRefused, before anything is removed,
-    when the slot is in use.
+    name, a publication or a table when it has our comment. Raises SourceRefused, before anything
+    is removed, when the slot is in use.
     """
     dialer = Dialer(
         config.url,
@@ -266,6 +267,9 @@ def drop(config: Config, context: SourceContext) -> list[str]:
                 sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(publication))
             )
             removed.append(f"publication {publication}")
+        table = None if context.heartbeat is None else context.heartbeat.table
+        if table is not None and drop_table(connection, table, context):
+            removed.append(f"heartbeat table {table}")
     return removed
 
 

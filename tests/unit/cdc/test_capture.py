@@ -1,32 +1,35 @@
 """The capture loop, case by case; tests/fault kills it at every step."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 import pytest
 
 from cdc.batching import Limits
 from cdc.capture import STOP_S, Capture
-from cdc.checkpoint import Checkpoint, decode_part
+from cdc.checkpoint import HEAL, Checkpoint, decode_part
 from cdc.errors import (
     CdcError,
     Fenced,
     LeaseLost,
     PositionLost,
+    SourcePaused,
     StorageFull,
     TransientError,
 )
 from cdc.event import Batch, ChangeEvent
-from cdc.lifecycle import DeliverUntil, SourcePhase
+from cdc.lifecycle import Command, DeliverUntil, GoOn, Pause, SourcePhase
 from cdc.logs.memory import MemoryLog, Script
 from cdc.progress import CaptureProgress
 from cdc.protocols import (
     Heartbeat,
+    IgnoreLimits,
     LogWriter,
     MarkCurrent,
     Serializer,
     Source,
+    SourceCommand,
     SourceProgress,
 )
 from cdc.retry import Backoff
@@ -64,7 +67,7 @@ class Setting:
         self.sources.append(MemorySource(self.database))
         return self.sources[-1]
 
-    def run(self) -> list[CaptureProgress]:
+    def run(self, *, heal: bool = False) -> list[CaptureProgress]:
         schemas = StoredSchemas(self.log.stored)
         Capture(
             make_source=self.make_source,
@@ -76,7 +79,7 @@ class Setting:
             backoff=Backoff(Random(1), first_s=1.0),
             limits=self.limits,
             heartbeat=self.heartbeat,
-        ).run()
+        ).run(heal=heal)
         return self.reports
 
     @property
@@ -510,3 +513,96 @@ def test_encoded_records_stand_behind_the_events_of_their_batch(exactly_once: bo
     assert [b"[%d]" % number for number in range(10)] == [key for _, key in numbered]
     assert len({sequence for sequence, _ in numbered}) == 10
     assert last.events == 10
+
+
+# --- pause, go on, heal ---------------------------------------------------------------------------
+
+
+class Ordering(ListedControl):
+    """Gives a command when its phase is reached; stops when all are given and `stop` says so."""
+
+    def __init__(self, stop: Callable[[], bool], orders: list[tuple[str, Command]]) -> None:
+        super().__init__(stop)
+        self.orders = orders
+
+    def commands(self) -> Sequence[Command]:
+        if self.orders and self.phases[-1:] == [self.orders[0][0]]:
+            return [self.orders.pop(0)[1]]
+        return ()
+
+
+def test_a_paused_source_commits_closes_and_goes_on_where_it_was() -> None:
+    setting = Setting()
+    setting.insert(*range(5))
+    control = Ordering(lambda: "end" in control.marks, [("streaming", Pause()), ("paused", GoOn())])
+    control.orders.append(("streaming", MarkCurrent("end")))
+    setting.control = control
+
+    reports = setting.run()
+
+    assert control.phases[2:6] == ["streaming", "paused", "starting", "streaming"]
+    assert control.phases[-1] == "stopped"
+    assert reports[-1].events == 5
+    assert setting.database.lease is None
+
+
+def test_a_paused_source_can_be_stopped() -> None:
+    setting = Setting()
+    control = Ordering(lambda: control.phases[-1:] == ["paused"], [("streaming", Pause())])
+    setting.control = control
+
+    setting.run()
+
+    assert control.phases[-3:] == ["paused", "stopping", "stopped"]
+
+
+def test_a_limit_pauses_the_source_until_a_person_says_to_go_on() -> None:
+    setting = Setting()
+    setting.insert(1)
+    commands: list[object] = []
+
+    class Guarded(MemorySource):
+        def keepalive(self) -> None:
+            super().keepalive()
+            if IgnoreLimits() not in commands:
+                raise SourcePaused("too much is kept", hint="Look.")
+
+        def command(self, command: SourceCommand) -> None:
+            commands.append(command)
+            super().command(command)
+
+    setting.make_source = lambda: Guarded(setting.database)
+    control = Ordering(lambda: "end" in control.marks, [("paused", GoOn())])
+    control.orders.append(("streaming", MarkCurrent("end")))
+    setting.control = control
+
+    reports = setting.run()
+
+    assert control.phases[:4] == ["starting", "paused", "starting", "snapshot"]
+    assert reports[-1].events == 1
+    paused = next(one for one in reports if one.phase == SourcePhase.PAUSED)
+    assert paused.last_error is not None
+    assert paused.last_error.message == "too much is kept"
+
+
+@pytest.mark.parametrize("exactly_once", [True, False])
+def test_a_heal_is_asked_for_until_it_is_durable_and_not_again(exactly_once: bool) -> None:
+    setting = Setting(exactly_once=exactly_once)
+    setting.insert(1)
+    asked: list[bool] = []
+
+    class Healed(MemorySource):
+        def start(self, checkpoint: Checkpoint | None) -> None:
+            asked.append(checkpoint is not None and HEAL in checkpoint.parts)
+            if len(asked) == 1:
+                raise TransientError("the first start fails")
+            super().start(None if asked[-1] else checkpoint)
+
+    setting.make_source = lambda: Healed(setting.database)
+    control = Ordering(lambda: "end" in control.marks, [("streaming", Pause()), ("paused", GoOn())])
+    control.orders.append(("streaming", MarkCurrent("end")))
+    setting.control = control
+
+    setting.run(heal=True)
+
+    assert asked == [True, True, False]
