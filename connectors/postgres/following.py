@@ -1,6 +1,6 @@
 """The stream of a source, with what is looked at beside it, while it is followed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg
@@ -85,14 +85,16 @@ def watch_stream(
     names: Names,
     home: tuple[int, bool],
     heartbeat: Heartbeat | None,
+    narrowed: Mapping[int, str | None],
 ) -> None:
     """Add everything that is looked at beside a stream.
 
-    `home` is the server's version, and whether it is a standby.
+    `home` is the server's version, and whether it is a standby. `narrowed` is how the publication
+    narrowed tables when their rows were read.
     """
     version, standby = home
     watches.add(newcomers)
-    watches.add(PublicationWatch(names.publication, lambda: newcomers.tables))
+    watches.add(PublicationWatch(names.publication, lambda: newcomers.tables, narrowed))
     if version >= FAILOVER_VERSION_MIN:
         watches.add(StandbyWatch(names.slot))
     if standby:

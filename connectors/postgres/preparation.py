@@ -1,7 +1,7 @@
 """What happens before the first row: decide where to go on, and make what is missing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
@@ -48,6 +48,7 @@ class Plan:
     `resume` is where to go on, None when a slot must be made first. `unread` are the tables whose
     rows are still to be read. `parts` change the checkpoint with the first batch. `facts` are
     those of `tables` by oid. `anew` says why all is read again, None when that is not so.
+    `narrowed` is what the publication has for each table, see Publication.
     """
 
     origin: Origin
@@ -57,6 +58,7 @@ class Plan:
     parts: dict[str, bytes | None]
     facts: Mapping[int, catalog.TableFacts]
     anew: str | None = None
+    narrowed: Mapping[int, str | None] = field(default_factory=dict)
 
     def notes(self) -> tuple[Note, ...]:
         """What a person should know about it."""
@@ -171,17 +173,19 @@ def plan_stream(
         standby=home.standby,
     )
     unread = tuple(table for table in tables if (table.qualified_name, table.oid) not in done)
+    found = read_publication(connection, names.publication)
+    narrowed = {
+        table.oid: None if found is None else found.narrowed.get(table.oid) for table in tables
+    }
     if config.snapshot == "never":
-        found = read_publication(connection, names.publication)
-        narrowed = {} if found is None else found.narrowed
-        parts.update(table_part(table, None, narrowed.get(table.oid)) for table in unread)
+        parts.update(table_part(table, None, narrowed[table.oid]) for table in unread)
         unread = ()
     origin = _origin(system, home, names)
     if resume is not None:
         resume = replace(resume, origin=origin)
     elif slot is not None and slot.confirmed is not None:
         resume = Resume("snapshot", origin, StreamPosition(slot.confirmed), slot.confirmed)
-    return Plan(origin, resume, tuple(tables), unread, parts, facts, anew)
+    return Plan(origin, resume, tuple(tables), unread, parts, facts, anew, narrowed)
 
 
 def _shall_heal(checkpoint: Checkpoint | None) -> bool:

@@ -304,7 +304,8 @@ class PostgresSource:
         self._watches = Watches(self._connection)
         home, beat = self._dialer.home, self._context.heartbeat
         watched = self._watches, self._streaming, self._newcomers, self._names
-        watch_stream(*watched, (home.version, home.standby), beat)
+        narrowed = self._require_plan().narrowed
+        watch_stream(*watched, (home.version, home.standby), beat, narrowed)
         self._step = self._follow
         return self._follow(timeout_s)
 

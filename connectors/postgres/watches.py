@@ -5,7 +5,7 @@ is given up, a statement that waits for a lock is cancelled by the server and as
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, LiteralString, Protocol
 
@@ -133,12 +133,19 @@ class PublicationWatch:
     interval_s: Final = _PUBLICATION_INTERVAL_S
     while_waiting: Final = False
 
-    def __init__(self, name: str, tables: Callable[[], tuple[CapturedTable, ...]]) -> None:
-        """`tables` gives those that must be published now."""
+    def __init__(
+        self,
+        name: str,
+        tables: Callable[[], tuple[CapturedTable, ...]],
+        narrowed: Mapping[int, str | None],
+    ) -> None:
+        """`tables` gives those that must be published now; `narrowed` how they were at the start.
+
+        A table that comes later is held to what is found when it is looked at first.
+        """
         self._name = name
         self._tables = tables
-        # How the publication was narrowed when each table was looked at first.
-        self._narrowed: dict[int, str | None] = {}
+        self._narrowed = dict(narrowed)
 
     def look(self, connection: Connection) -> None:
         """Raises PositionLost or SourceRefused; see `require_published`."""
