@@ -23,6 +23,7 @@ from connectors.postgres.doctor_failover import (
 from connectors.postgres.doctor_objects import publication_findings, slot_findings
 from connectors.postgres.doctor_tables import Subject, table_findings
 from connectors.postgres.names import default_publication, default_slot
+from connectors.postgres.publication_facts import published_roots
 from connectors.postgres.tables import CapturedTable, captured_and_missing
 
 VERSION_MIN: Final = 140_000
@@ -120,7 +121,10 @@ def _findings(
     facts: dict[int, TableFacts] = {}
 
     def examined_tables() -> Iterator[Finding]:
-        found, missing = captured_and_missing(connection, config.tables, config.exclude_tables)
+        roots = () if config.snapshot == "only" else published_roots(connection, publication)
+        found, missing = captured_and_missing(
+            connection, config.tables, config.exclude_tables, roots
+        )
         tables.extend(found)
         facts.update(describe(connection, [table.oid for table in found], context.excluded_columns))
         subject = Subject(connection, session.user, tables, facts)

@@ -177,6 +177,7 @@ def _shape(name: str, found: Publication, tables: Sequence[CapturedTable]) -> It
             "publication-root",
             name,
             f"publication {name} publishes partitions under their root's name",
+            "Let `tables` name the root, or run: "
             f"ALTER PUBLICATION {_identifier(name)} SET (publish_via_partition_root = false);",
         )
     ours = sorted(table.qualified_name for table in tables if table.oid in found.narrowed)

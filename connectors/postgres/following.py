@@ -101,3 +101,5 @@ def watch_stream(
         watches.add(TimelineWatch(streaming))
     if heartbeat is not None and (heartbeat.message or heartbeat.table):
         watches.add(HeartbeatWatch(names, heartbeat))
+    # What is as it is now is what later looks compare with.
+    watches.look()

@@ -20,6 +20,7 @@ from connectors.postgres.connection import rows_of
 from connectors.postgres.facts import Facts
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.marks import Marks, mark_now, settle
+from connectors.postgres.publication_facts import published_roots
 from connectors.postgres.publications import ensure_publication, is_of_all_tables, unpublished
 from connectors.postgres.resume import table_part
 from connectors.postgres.tables import CapturedTable, RelationTable
@@ -52,6 +53,11 @@ SELECT (
         pg_catalog.concat_ws(' ', r.prpubid, r.prrelid), 0
     ))
     FROM pg_catalog.pg_publication_rel r
+), (
+    SELECT pg_catalog.sum(pg_catalog.hashtextextended(
+        pg_catalog.concat_ws(' ', p.oid, p.pubviaroot), 0
+    ))
+    FROM pg_catalog.pg_publication p
 )
 """
 # Transactions that may have written to a table: their locks last as long as they do.
@@ -183,7 +189,8 @@ class Newcomers:
         self._again_s = time.monotonic() + _AGAIN_S
         relations = catalog.relations_now(connection)
         config = self._config
-        chosen = catalog.chosen_relations(relations, config.tables, config.exclude_tables)
+        roots = published_roots(connection, self._publication)
+        chosen = catalog.chosen_relations(relations, config.tables, config.exclude_tables, roots)
         here = {(relation.qualified_name, relation.oid): relation for relation in chosen}
         before, known.oids = known.oids, frozenset(relation.oid for relation in relations)
         known.fingerprint = fingerprint

@@ -17,7 +17,7 @@ from connectors.postgres.history import Server, resumed_on
 from connectors.postgres.home import Home
 from connectors.postgres.names import Names, made_by
 from connectors.postgres.position import StreamPosition
-from connectors.postgres.publication_facts import read_publication
+from connectors.postgres.publication_facts import published_roots, read_publication
 from connectors.postgres.publications import ensure_publication, require_published
 from connectors.postgres.replication import ReplicationConnection, System
 from connectors.postgres.resume import (
@@ -76,14 +76,20 @@ class Plan:
 
 
 def captured(
-    connection: Connection, config: Config, excluded_columns: catalog.ExcludedColumns
+    connection: Connection,
+    config: Config,
+    excluded_columns: catalog.ExcludedColumns,
+    publication: str | None = None,
 ) -> tuple[list[CapturedTable], dict[int, catalog.TableFacts]]:
     """The captured tables, all of them in order, and what the catalog says of each, by oid.
+
+    The publication, if it is there, decides whether partitions are captured or their roots.
 
     Raises SchemaError or SourceRefused when one of them cannot be captured.
     """
     with translated("reading the catalog"):
-        tables = catalog.captured_tables(connection, config.tables, config.exclude_tables)
+        roots = published_roots(connection, publication) if publication else ()
+        tables = catalog.captured_tables(connection, config.tables, config.exclude_tables, roots)
         facts = catalog.describe(connection, [table.oid for table in tables], excluded_columns)
     catalog.refuse_unsupported(facts.values())
     keyless = [table.qualified_name for table in tables if not table.has_key]
@@ -131,7 +137,7 @@ def plan_stream(
     Raises PositionLost when the checkpoint cannot be resumed from, unless the configuration or a
     person allows to begin anew.
     """
-    tables, facts = captured(connection, config, excluded_columns)
+    tables, facts = captured(connection, config, excluded_columns, names.publication)
     system = replication.identify()
     slot = read_slot(connection, names.slot)
     if slot is not None:

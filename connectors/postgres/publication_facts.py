@@ -40,8 +40,8 @@ class Publication:
 
     `absent` are the operations that it leaves out, `via_root`: partitions come under their root's
     name, `all_tables`: new tables are in it by themselves, `is_ours`: the role may change it.
-    `tables` are oids. `narrowed` are those with a column list or row filter: what these are, as a
-    text to be compared with others of the same table.
+    `tables` are oids, under `via_root` of partitioned tables. `narrowed` are those with a column
+    list or row filter: what these are, as a text to be compared with others of the same table.
     """
 
     absent: tuple[str, ...]
@@ -72,3 +72,9 @@ def read_publication(
         tables=frozenset(oid for (oid,) in rows_of(connection, doing, _TABLES, (name,))),
         narrowed=dict(narrowed),
     )
+
+
+def published_roots(connection: psycopg.Connection[tuple[Any, ...]], name: str) -> frozenset[int]:
+    """The oids of partitioned tables whose partitions' changes come under their name."""
+    found = read_publication(connection, name)
+    return found.tables if found is not None and found.via_root else frozenset()

@@ -159,7 +159,8 @@ def _require_whole(name: str, found: Publication, tables: Sequence[CapturedTable
     if found.via_root and any(table.root is not None for table in tables):
         raise SourceRefused(
             f"publication {name} publishes partitions under their root's name",
-            hint=f"Run: ALTER PUBLICATION {quoted} SET (publish_via_partition_root = false)",
+            hint="Let `tables` name the root, or run: "
+            f"ALTER PUBLICATION {quoted} SET (publish_via_partition_root = false)",
         )
 
 

@@ -5,7 +5,7 @@ a partitioned table means its leaves.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -92,34 +92,52 @@ FROM pg_catalog.unnest(%s::pg_catalog.oid[]) AS wanted (oid)
 
 
 def captured_tables(
-    connection: psycopg.Connection, tables: Sequence[str], exclude_tables: Sequence[str] = ()
+    connection: psycopg.Connection,
+    tables: Sequence[str],
+    exclude_tables: Sequence[str] = (),
+    roots: Collection[int] = (),
 ) -> list[CapturedTable]:
     """The tables that the configuration means, by qualified name.
 
-    Both lists hold names or globs (`*`, `?`) of `schema.table`. Raises ConfigError for a
-    name in `tables` that means nothing; a glob may.
+    `roots` are partitioned tables that are captured in place of their partitions. Both lists hold
+    names or globs (`*`, `?`) of `schema.table`. Raises ConfigError for a name in `tables` that
+    means nothing; a glob may.
     """
     relations = relations_now(connection)
     missing = missing_tables(relations, tables)
     if missing:
         raise ConfigError("; ".join(missing), hint="Correct `tables` in the configuration file.")
-    return tables_of(connection, chosen_relations(relations, tables, exclude_tables))
+    return tables_of(connection, chosen_relations(relations, tables, exclude_tables, roots))
 
 
 def captured_and_missing(
-    connection: psycopg.Connection, tables: Sequence[str], exclude_tables: Sequence[str] = ()
+    connection: psycopg.Connection,
+    tables: Sequence[str],
+    exclude_tables: Sequence[str] = (),
+    roots: Collection[int] = (),
 ) -> tuple[list[CapturedTable], list[str]]:
     """The tables that the configuration means, and a sentence for each name that means none."""
     relations = relations_now(connection)
-    chosen = chosen_relations(relations, tables, exclude_tables)
+    chosen = chosen_relations(relations, tables, exclude_tables, roots)
     return tables_of(connection, chosen), missing_tables(relations, tables)
 
 
 def chosen_relations(
-    relations: Iterable[RelationTable], tables: Sequence[str], exclude_tables: Sequence[str]
+    relations: Sequence[RelationTable],
+    tables: Sequence[str],
+    exclude_tables: Sequence[str],
+    roots: Collection[int] = (),
 ) -> list[RelationTable]:
-    """The capturable relations that fit `tables` and not `exclude_tables`, parents counting."""
-    return [
+    """The capturable relations that fit `tables` and not `exclude_tables`, parents counting.
+
+    `roots` are partitioned tables that stand for their partitions where they fit themselves.
+    """
+    by_name = {
+        relation.qualified_name: relation
+        for relation in relations
+        if relation.oid in roots and _fits(relation, tables) and not _fits(relation, exclude_tables)
+    }
+    chosen = [
         relation
         for relation in relations
         if relation.kind == "r"
@@ -127,6 +145,12 @@ def chosen_relations(
         and _fits(relation, tables)
         and not _fits(relation, exclude_tables)
     ]
+    standing: dict[int, RelationTable] = {}
+    for relation in chosen:
+        above = [by_name[name] for name in relation.ancestors if name in by_name]
+        top = above[-1] if above else relation
+        standing.setdefault(top.oid, top)
+    return list(standing.values())
 
 
 def missing_tables(relations: Sequence[RelationTable], tables: Sequence[str]) -> list[str]:

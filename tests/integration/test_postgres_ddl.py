@@ -480,3 +480,119 @@ def test_replica_identity_may_change_between_changes(
     assert [event.table.partial for event in capture.events] == [
         True, False, True, True, True, True,
     ]  # fmt: skip
+
+
+# --- what a publication says ----------------------------------------------------------------------
+
+
+def since(database: PostgresDatabase, version: int, what: str) -> None:
+    if int(database.server.version.split(".")[0]) < version:
+        pytest.skip(f"{what} came with version {version}")
+
+
+def given(database: PostgresDatabase, folder: Path, *tables: str) -> Capture:
+    return Capture(
+        database.url, folder, tables=tables, publication="given", create_publication=False
+    )
+
+
+def test_column_list_and_row_filter_are_followed_by_snapshot_and_stream(
+    postgres_database: PostgresDatabase, tmp_path: Path
+) -> None:
+    since(postgres_database, 15, "column lists")
+    postgres_database.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, v text NOT NULL DEFAULT 'x', secret text)",
+        "CREATE PUBLICATION given FOR TABLE t (id, v) WHERE (id < 10)",
+        "INSERT INTO t VALUES (1, 'a', 's'), (11, 'b', 's')",
+    )
+    with given(postgres_database, tmp_path, "public.t") as capture:
+        capture.until_streaming()
+        postgres_database.execute(
+            "INSERT INTO t VALUES (2, 'c', 's'), (12, 'd', 's')",
+            "UPDATE t SET id = 3 WHERE id = 11",
+            "UPDATE t SET id = 13 WHERE id = 1",
+        )
+        capture.until_current()
+        assert {shape(event.table) for event in capture.events} == {
+            "t: id int32!, v string!=x [id]"
+        }
+
+    assert capture.state()["public.t"] == {(2,): (2, "c"), (3,): (3, "b")}
+
+
+def test_partitions_come_under_their_roots_name_when_the_publication_says_so(
+    postgres_database: PostgresDatabase, tmp_path: Path
+) -> None:
+    postgres_database.execute(
+        "CREATE TABLE part (id int, k int, PRIMARY KEY (k, id)) PARTITION BY LIST (k)",
+        "CREATE TABLE part1 PARTITION OF part FOR VALUES IN (1)",
+        "CREATE TABLE part2 (k int NOT NULL, id int NOT NULL, PRIMARY KEY (k, id))",
+        "ALTER TABLE part ATTACH PARTITION part2 FOR VALUES IN (2)",
+        "CREATE PUBLICATION given FOR TABLE part WITH (publish_via_partition_root)",
+        "INSERT INTO part VALUES (1, 1), (2, 2)",
+    )
+    with given(postgres_database, tmp_path, "public.part") as capture:
+        capture.until_streaming()
+        capture.until_current()
+        assert [event.snapshot for event in capture.events] == ["first", "last"]
+        postgres_database.execute(
+            "INSERT INTO part VALUES (3, 1)",
+            "UPDATE part SET k = 2 WHERE id = 3",
+            "CREATE TABLE part3 PARTITION OF part FOR VALUES IN (3)",
+            "INSERT INTO part VALUES (4, 3)",
+        )
+        capture.until_current()
+        capture.restart()
+        capture.until_current()
+
+    assert {shape(event.table) for event in capture.events} == {"part: id int32!, k int32! [k,id]"}
+    assert [event.op for event in capture.events] == ["r", "r", "c", "d", "c", "c"]
+    assert capture.state()["public.part"] == {
+        (1, 1): (1, 1), (2, 2): (2, 2), (2, 3): (3, 2), (3, 4): (4, 3),
+    }  # fmt: skip
+
+
+def test_topics_of_partitions_change_when_the_publication_changes_their_name(
+    postgres_database: PostgresDatabase, tmp_path: Path
+) -> None:
+    postgres_database.execute(
+        "CREATE TABLE part (id int PRIMARY KEY) PARTITION BY LIST (id)",
+        "CREATE TABLE part1 PARTITION OF part FOR VALUES IN (1, 2, 3)",
+        "CREATE PUBLICATION given FOR TABLE part",
+        "INSERT INTO part VALUES (1)",
+    )
+    with given(postgres_database, tmp_path, "public.part") as capture:
+        capture.until_current()
+        postgres_database.execute(
+            "ALTER PUBLICATION given SET (publish_via_partition_root = true)",
+            "INSERT INTO part VALUES (2)",
+        )
+        capture.until_current()
+        postgres_database.execute(
+            "ALTER PUBLICATION given SET (publish_via_partition_root = false)",
+            "INSERT INTO part VALUES (3)",
+        )
+        capture.until_current()
+
+    assert {name: set(rows) for name, rows in capture.state().items()} == {
+        "public.part": {(1,), (2,)},
+        "public.part1": {(1,), (2,), (3,)},
+    }
+
+
+def test_generated_columns_are_captured_where_the_publication_has_them(
+    postgres_database: PostgresDatabase, tmp_path: Path
+) -> None:
+    since(postgres_database, 18, "publishing generated columns")
+    postgres_database.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, g int GENERATED ALWAYS AS (id * 2) STORED)",
+        "CREATE PUBLICATION given FOR TABLE t WITH (publish_generated_columns = stored)",
+        "INSERT INTO t VALUES (1)",
+    )
+    with given(postgres_database, tmp_path, "public.t") as capture:
+        capture.until_streaming()
+        postgres_database.execute("INSERT INTO t VALUES (2)")
+        capture.until_current()
+
+    assert capture.state()["public.t"] == {(1,): (1, 2), (2,): (2, 4)}
+    assert len({shape(event.table) for event in capture.events}) == 1
