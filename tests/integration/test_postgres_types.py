@@ -27,6 +27,7 @@ from tests.integration.postgres_capture import Unencoded
 from tests.integration.postgres_samples import SAMPLES, SETUP, Samples
 from tests.lab import PostgresDatabase
 from tests.lab.postgres import PostgresServer
+from tests.lab.postgres_install import WITH_POSTGIS
 
 pytestmark = pytest.mark.postgres
 
@@ -48,13 +49,20 @@ OPTIONS: Sequence[dict[str, object]] = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["session", "vector"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        None,
+        pytest.param(WITH_VECTOR, id="pgvector"),
+        pytest.param(WITH_POSTGIS, id="PostGIS", marks=pytest.mark.longer),
+    ],
+)
 def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    """The session's server, and one that has pgvector."""
-    if request.param == "session":
+    """The session's server, and those that have more extensions."""
+    if request.param is None:
         yield request.getfixturevalue("postgres_server")
         return
-    with PostgresServer.start(WITH_VECTOR) as started:
+    with PostgresServer.start(request.param) as started:
         yield started
 
 
@@ -206,7 +214,7 @@ def test_snapshot_and_stream_give_the_same_value_of_every_type(
             ):
                 connection.execute(statement.encode())
 
-    with Unencoded(database.url, tmp_path) as capture:
+    with Unencoded(database.url, tmp_path, tables=["public.t*"]) as capture:
         capture.until_streaming()
         database.execute(*(inserts(table, OFFSET) for table in tables))
         capture.until_current()

@@ -4,6 +4,7 @@ import contextlib
 import signal
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -72,6 +73,8 @@ class PostgresServer:
         self._folder = folder
         self._settings = dict(settings)
         self._environment = dict(environment or {})
+        if install.libraries is not None:
+            self._environment["LD_LIBRARY_PATH"] = str(install.root / install.libraries)
         self._process = self._launch()
 
     @classmethod
@@ -251,9 +254,7 @@ def _reachable_install(install: PostgresInstall, folder: RunFolder) -> PostgresI
     if install.origin == "system":
         return install
     root = readable_tree(install.root, folder.account, folder.path)
-    return PostgresInstall(
-        root, root / install.programs.relative_to(install.root), install.version, install.origin
-    )
+    return replace(install, root=root, programs=root / install.programs.relative_to(install.root))
 
 
 def _create_cluster(install: PostgresInstall, folder: RunFolder) -> None:

