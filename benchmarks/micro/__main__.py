@@ -84,6 +84,7 @@ def _replay_stream(given: Recording, part: str) -> tuple[float, int]:
         lambda _, __: table,
         TransactionsInProgress(SpillFolder(Path("never-written"), None), 1 << 20),
         Emission("bench"),
+        lambda _: frozenset(),
     )
     serializer = _serializer()
     sink = Sink(produce=part == "produce")

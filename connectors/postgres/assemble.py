@@ -5,14 +5,14 @@ transactions in progress are kept by an object given by it.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
 from cdc.errors import DecodeError, PositionLost
 from cdc.event import ChangeEvent, Transaction
 from cdc.rowless import begin_event, end_event, message_event
 from connectors.postgres.blocks import Block
 from connectors.postgres.emission import Emission
-from connectors.postgres.in_progress import InProgress, TransactionsInProgress
+from connectors.postgres.in_progress import TransactionsInProgress
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.messages import (
     LogicalMessage,
@@ -30,11 +30,11 @@ from connectors.postgres.pgoutput import (
     Message,
     Origin,
     Relation,
-    Table,
     Type,
     begin_of,
 )
 from connectors.postgres.position import Started, StreamPosition
+from connectors.postgres.replay import Replay, RolledBack
 from connectors.postgres.sight import Resolve, Sight
 
 # More changes than a transaction can have: skips all of them.
@@ -45,23 +45,12 @@ _LOT_MESSAGES_MAX: Final = 1000
 _LOT_BYTES_MAX: Final = 1 << 20
 
 
-class _Replay(NamedTuple):
-    """A transaction that was in progress and is committed, on its way through the decoder.
-
-    `plain` is what transactions around it know of relations: it describes those it needs itself.
-    """
-
-    kept: InProgress
-    commit: Commit
-    plain: dict[int, Table | None]
-
-
 class Assembler:
     """Follows one stream from `start` on; made anew for each connection.
 
     `resolve` is called for every Relation message, of a transaction in progress when it is
-    committed. `size_bytes` counts what was received for the events given so far; whoever takes it
-    sets it to 0 again.
+    committed; `rolled_back` then for its subtransactions. `size_bytes` counts what was received for
+    the events given so far; whoever takes it sets it to 0 again.
     """
 
     def __init__(
@@ -70,6 +59,7 @@ class Assembler:
         resolve: Resolve,
         in_progress: TransactionsInProgress,
         emission: Emission,
+        rolled_back: RolledBack,
     ) -> None:
         self.reply_requested = False
         self.size_bytes = 0
@@ -77,6 +67,7 @@ class Assembler:
         self._resolve = resolve
         self._in_progress = in_progress
         self._emission = emission
+        self._rolled_back = rolled_back
         self._decoder = Decoder()
         # What was fed and is not decoded yet, and what is being decoded.
         self._payloads: list[bytes] = []
@@ -92,7 +83,7 @@ class Assembler:
         # Whether the event of the open transaction's begin was given, now or before the start.
         self._begun = False
         self._streamed_xid: int | None = None
-        self._replay: _Replay | None = None
+        self._replay: Replay | None = None
         # Descriptions of relations are numbered as they come; the number of the one in force.
         self._descriptions = 0
         self._described: dict[int, int] = {}
@@ -354,15 +345,17 @@ class Assembler:
             raise DecodeError(f"{message.xid} is committed inside another", kind="Stream Commit")
         kept = self._in_progress.commit(message.xid)
         commit = Commit(message.commit_lsn, message.end_lsn, message.commit_time_us)
-        self._replay = _Replay(kept, commit, self._decoder.tables)
+        self._replay = Replay(kept, commit, self._decoder.tables, self._rolled_back)
         self._decoder.tables = {}
 
-    def _replay_lot(self, replay: _Replay) -> bool:
+    def _replay_lot(self, replay: Replay) -> bool:
         """Decode the next lot of the transaction that was kept; whether that was all of it."""
         kept, commit = replay.kept, replay.commit
+        if not replay.is_settled():
+            return False
         messages = size_bytes = 0
         while messages < _LOT_MESSAGES_MAX and size_bytes < _LOT_BYTES_MAX:
-            payloads = kept.read(_LOT_MESSAGES_MAX - messages)
+            payloads = replay.read(_LOT_MESSAGES_MAX - messages)
             if self._begin is None:
                 lsn = int.from_bytes(payloads[0][1:9], "big") if payloads else commit.commit_lsn
                 self._on_begin(Begin(commit.commit_lsn, commit.commit_time_us, kept.xid, lsn))
@@ -379,7 +372,7 @@ class Assembler:
             self.size_bytes += lot_bytes
         return False
 
-    def _merge(self, replay: _Replay) -> None:
+    def _merge(self, replay: Replay) -> None:
         """Let what the transaction said about relations hold for those that follow.
 
         The server does not repeat it for them, except where it has described the relation since.

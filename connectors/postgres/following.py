@@ -16,6 +16,7 @@ from connectors.postgres.in_progress import TransactionsInProgress
 from connectors.postgres.marks import Marks
 from connectors.postgres.names import Names, made_by
 from connectors.postgres.newcomers import Newcomers
+from connectors.postgres.outcomes import Outcomes
 from connectors.postgres.replication import ReplicationConnection
 from connectors.postgres.resume import Resume
 from connectors.postgres.spill import SpillFolder
@@ -64,6 +65,7 @@ def begin_stream(
             config.exclude_messages,
             transactions=context.transaction_metadata,
         ),
+        Outcomes(connection),
     )
 
 

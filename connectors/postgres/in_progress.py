@@ -8,11 +8,12 @@ message is its own or that of subtransactions inside it, since they nest.
 from array import array
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from cdc.errors import DecodeError
 from cdc.protocols import OpenTransactions
-from connectors.postgres.blocks import LENGTH_BYTES, Block, unframe
+from connectors.postgres.blocks import HEAD_BYTES, Block, unframe
 from connectors.postgres.spill import SpillFile, SpillFolder
 
 # Small blocks are joined up to this size, so that many of them cost no more than their bytes.
@@ -26,9 +27,9 @@ _SAVEPOINT_BYTES: Final = 12
 class _Savepoints:
     """Where the subtransactions of one transaction begin in its frames, in both their orders.
 
-    A subtransaction whose id is below that of an earlier message is not kept. It was there when the
-    one with the higher id began, which therefore is inside it, is rolled back with it, and is named
-    before it: that one's beginning is where to cut.
+    Of a subtransaction whose id is below that of an earlier message, only the id is kept. It was
+    there when the one with the higher id began, which therefore is inside it, is rolled back with
+    it, and is named before it: that one's beginning is where to cut.
     Source: PostgreSQL src/backend/replication/logical/decode.c, DecodeAbort.
     """
 
@@ -37,6 +38,7 @@ class _Savepoints:
         # Distances from the transaction's own id, which wraps around after 32 bits.
         self._distances = array("I")
         self._offsets = array("Q")
+        self._late: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._distances)
@@ -44,9 +46,13 @@ class _Savepoints:
     def add(self, xid: int, offset: int) -> None:
         """A message of `xid` is at `offset`."""
         distance = (xid - self._top) & 0xFFFFFFFF
-        if distance and (not self._distances or distance > self._distances[-1]):
+        if not distance:
+            return
+        if not self._distances or distance > self._distances[-1]:
             self._distances.append(distance)
             self._offsets.append(offset)
+        elif self._distances[bisect_left(self._distances, distance)] != distance:
+            self._late.add(distance)
 
     def cut(self, subxid: int) -> int | None:
         """Forget `subxid` and all behind it; where it began, None when nothing of it is there."""
@@ -58,6 +64,10 @@ class _Savepoints:
         del self._distances[place:]
         del self._offsets[place:]
         return offset
+
+    def xids(self) -> list[int]:
+        """The ids of all whose messages may be there."""
+        return [(self._top + distance) & 0xFFFFFFFF for distance in (*self._distances, *self._late)]
 
 
 class InProgress:
@@ -134,19 +144,24 @@ class InProgress:
         self._in_blocks -= len(self._blocks.popleft())
         self._weigh()
 
-    def read(self, messages_max: int) -> list[bytes]:
+    def subtransactions(self) -> list[int]:
+        """The ids of those whose messages may be here."""
+        return self._savepoints.xids()
+
+    def read(self, messages_max: int, gone: AbstractSet[int] = frozenset()) -> list[bytes]:
         """The next messages, as XLogData; empty at the end. What was read is given up.
 
-        No more than `messages_max`, and than what was written or read at once.
+        No more than `messages_max`, and than what was written or read at once. Without the changes
+        of the subtransactions `gone`.
         """
         messages: list[bytes] = []
         while True:
-            self._at = unframe(self._frames, self._at, messages_max, messages)
+            self._at = unframe(self._frames, self._at, messages_max, gone, messages)
             if messages:
                 return messages
             rest = self._frames[self._at :]
             # The whole of a large message is read at once.
-            missing = int.from_bytes(rest[:LENGTH_BYTES], "big") + LENGTH_BYTES - len(rest)
+            missing = int.from_bytes(rest[:4], "big") + HEAD_BYTES - len(rest)
             more = self._more(missing)
             if not more:
                 if rest:

@@ -13,6 +13,7 @@ from connectors.postgres.facts import Facts
 from connectors.postgres.in_progress import TransactionsInProgress
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.marks import Marks
+from connectors.postgres.outcomes import Outcomes
 from connectors.postgres.position import StreamPosition
 from connectors.postgres.replication import ReplicationConnection
 from connectors.postgres.resume import POSITION, Resume
@@ -37,11 +38,14 @@ class Streaming:
         marks: Marks,
         in_progress: TransactionsInProgress,
         emission: Emission,
+        outcomes: Outcomes,
     ) -> None:
         self.last_commit_us: int | None = None
         self._replication = replication
         self._in_progress = in_progress
-        self._assembler = Assembler(resume.position, structures.resolve, in_progress, emission)
+        self._assembler = Assembler(
+            resume.position, structures.resolve, in_progress, emission, outcomes.rolled_back
+        )
         self._structures = structures
         self._facts = facts
         self._resume = resume

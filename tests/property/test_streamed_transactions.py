@@ -38,6 +38,21 @@ def events_of(payloads: list[bytes]) -> list[tuple[object, ...]]:
 
 
 @given(SESSIONS, TURNS)
+def test_rolled_back_subtransactions_are_left_out_although_the_server_does_not_tell(
+    sessions: Sessions, turns: list[int]
+) -> None:
+    server = Walsender(forgets=True)
+    server.run(sessions, turns)
+
+    following = replies.assembler(
+        START, emission=Emission("d", transactions=True), rolled_back=frozenset(server.rolled_back)
+    )
+    events = [facts(event) for event in replies.fed(following, server.streamed)]
+
+    assert events_of(server.plain) == events
+
+
+@given(SESSIONS, TURNS)
 def test_streamed_transactions_give_what_plain_ones_give(
     sessions: Sessions, turns: list[int]
 ) -> None:

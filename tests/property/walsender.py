@@ -4,7 +4,8 @@ It does what the real one does (PostgreSQL src/backend/replication/logical/reord
 .../pgoutput/pgoutput.c): changes are kept until the transaction is streamed or committed; of a
 subtransaction that is rolled back, what was not streamed is forgotten, and what was is aborted by
 the ids of all subtransactions in it, the inner ones first; a relation is described again in every
-streamed transaction, and again after every such abort.
+streamed transaction, and again after every such abort. One that was restarted forgets to say that
+some subtransactions were rolled back; `rolled_back` has them.
 """
 
 from collections.abc import Sequence
@@ -107,9 +108,11 @@ def _flat(steps: Sequence[Step]) -> list[Step | str]:
 class Walsender:
     """Runs sessions step by step; `streamed` and `plain` are what the two protocols send."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, forgets: bool = False) -> None:
         self.streamed: list[bytes] = []
         self.plain: list[bytes] = []
+        self.rolled_back: set[int] = set()
+        self._forgets = forgets
         self._lsn = 100
         self._xid = 4_294_967_290  # wraps around soon
         self._plain_described: set[int] = set()
@@ -187,7 +190,9 @@ class Walsender:
     def _roll_back(self, session: _Session) -> None:
         gone = session.here.all()
         for sub in gone:
-            if sub.streamed:
+            if sub.xid:
+                self.rolled_back.add(sub.xid)
+            if sub.streamed and not self._forgets:
                 self.streamed.append(replies.stream_abort(session.top.xid, sub.xid))
                 session.described.clear()
         ids = {id(sub) for sub in gone}

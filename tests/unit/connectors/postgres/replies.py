@@ -44,10 +44,13 @@ def assembler(
     folder: Path = Path("no folder"),
     memory_bytes_max: int = 1 << 30,
     emission: Emission | None = None,
+    rolled_back: frozenset[int] = frozenset(),
 ) -> Assembler:
     """One that keeps transactions in progress in memory unless it is told to use less of it."""
     in_progress = TransactionsInProgress(SpillFolder(folder, None), memory_bytes_max)
-    return Assembler(start, resolve, in_progress, emission or Emission("d"))
+    return Assembler(
+        start, resolve, in_progress, emission or Emission("d"), rolled_back.intersection
+    )
 
 
 def fed(following: Assembler, payloads: list[bytes]) -> list[ChangeEvent]:
