@@ -163,6 +163,26 @@ def test_promotion_between_two_looks_and_a_crash_does_not_cost_the_position(
         capture.close()
 
 
+def test_several_readers_share_one_view_of_a_standby(tmp_path: Path) -> None:
+    with Pair() as pair:
+        primary, standby = pair.servers
+        execute(primary, rows(1, 8_000), "ANALYZE t", PUBLISH)
+        wait_replayed(primary, standby)
+        url = pair.url(target_session_attrs="prefer-standby")
+        capture = Capture(url, tmp_path, snapshot_readers=2, snapshot_chunk_bytes_max=1 << 16)
+
+        start(capture, pair)
+        capture.until_current()
+
+        assert ids_in(standby) == sorted(ids(capture), key=str_as_int)
+        assert capture.pools[0].count == 2
+        capture.close()
+
+
+def str_as_int(value: object) -> int:
+    return int(str(value))
+
+
 def test_lease_of_a_standby_keeps_a_second_reader_out(standby_pair: Pair, tmp_path: Path) -> None:
     standby = standby_pair.servers[1]
     first, second = (Capture(standby.url(), tmp_path) for _ in range(2))
