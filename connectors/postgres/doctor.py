@@ -21,6 +21,12 @@ from connectors.postgres.doctor_failover import (
     standby_findings,
 )
 from connectors.postgres.doctor_objects import publication_findings, slot_findings
+from connectors.postgres.doctor_slots import (
+    heartbeat_findings,
+    retention_findings,
+    snapshot_findings,
+    transaction_findings,
+)
 from connectors.postgres.doctor_tables import Subject, table_findings
 from connectors.postgres.names import default_publication, default_slot
 from connectors.postgres.publication_facts import published_roots
@@ -134,6 +140,11 @@ def _findings(
     if config.snapshot == "only":
         return
     yield from _guarded("slot", lambda: slot_findings(connection, session.database, slot, config))
+    yield from _guarded("retention", lambda: retention_findings(connection, slot, config))
+    yield from _guarded("transactions", lambda: transaction_findings(connection))
+    yield from snapshot_findings(tables, config)
+    standby, beat = dialer.home.standby, context.heartbeat
+    yield from _guarded("heartbeat", lambda: heartbeat_findings(connection, beat, standby=standby))
     yield from _guarded(
         "publication",
         lambda: publication_findings(

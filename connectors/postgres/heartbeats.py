@@ -49,6 +49,12 @@ def create_statement(name: str) -> sql.Composed:
     ).format(table_identifier(name))
 
 
+def table_exists(connection: Connection, table: str) -> bool:
+    """Whether there is a table `schema.table`."""
+    schema, _, name = table.partition(".")
+    return bool(rows_of(connection, f"looking for {table}", _EXISTS, (schema, name))[0][0])
+
+
 def drop_table(connection: Connection, table: str, context: SourceContext) -> bool:
     """Drop a heartbeat table if Tidewire made it; whether it was."""
     schema, _, name = table.partition(".")
@@ -101,8 +107,7 @@ class HeartbeatWatch:
         table = self._heartbeat.table
         if table is None:
             return
-        schema, _, name = table.partition(".")
-        if rows_of(connection, f"looking for {table}", _EXISTS, (schema, name))[0][0]:
+        if table_exists(connection, table):
             return
         create = create_statement(table)
         refused = SourceRefused(
