@@ -27,6 +27,9 @@ cdef class TablePlan:
 
 cdef dict _OPS
 
+cdef bytes _NOT_COUNTED
+cdef bytes _NO_ORIGIN
+
 cdef bint _is_partial(object row)
 cdef bytes _mark(bytes mark, object unchanged, object nulls, object before_nulls)
 
@@ -63,7 +66,7 @@ cdef class DebeziumJson:
 
     cdef object _enter(self, object table, list records)
 
-    @cython.locals(transaction=Transaction, prior=bytes, xid=bytes, marker=bytes)
+    @cython.locals(transaction=Transaction, prior=bytes, xid=bytes, marker=bytes, us_text=bytes, ms_text=bytes, text=Scratch, end=bytes)
     cdef object _begin(self, TablePlan plan, ChangeEvent event, object now_us)
 
     @cython.locals(text=Scratch, mark=bytes, headers=tuple, rows=RowWriter)

@@ -28,6 +28,8 @@ from cdc.serializers.omission import Omission
 from cdc.serializers.options import Options
 from cdc.serializers.rowless_json import RowlessJson, source_block_end
 
+_NOT_COUNTED: Final = b',"transaction":null,"op":"'
+_NO_ORIGIN: Final = b',"xmin":null,"origin":null,"origin_lsn":null}' + _NOT_COUNTED
 _OPS: Final = {"r": b"r", "c": b"c", "u": b"u", "d": b"d", "t": b"t"}
 
 
@@ -211,16 +213,26 @@ class DebeziumJson:
             if transaction.xid is not None:
                 xid = b"%d" % transaction.xid
         marker = content.no_snapshot if event.snapshot is None else quote(event.snapshot)
-        plan.head = content.source_head % (us // 1000, marker, prior)
-        plan.middle = content.source_middle % (us, us * 1000, xid)
-        plan.end = source_block_end(event)
+        us_text = b"%d" % us
+        ms_text = us_text[:-3] if us > 999 else b"%d" % (us // 1000)
+        text = self._rows.text
+        text.begin()
+        text.put_between(content.source_head, ms_text, marker, prior)
+        plan.head = text.take()
+        text.put_between(content.source_middle, us_text, us_text + b"000" if us else b"0", xid)
+        plan.middle = text.take()
         plan.counted = self._orders_of(event) is not None
         if plan.counted:
             assert transaction is not None
-            plan.end += b',"transaction":{"id":%b:' % quote(transaction.id)[:-1]
+            id_ = quote(transaction.id)[:-1]
+            end = source_block_end(event) + b',"transaction":{"id":%b:' % id_
+        elif transaction is None or transaction.origin is None:
+            end = _NO_ORIGIN
         else:
-            plan.end += b',"transaction":null,"op":"'
-        plan.op = ""
+            end = source_block_end(event) + _NOT_COUNTED
+        if end is not plan.end:
+            plan.end = end
+            plan.op = ""
 
     def _change(
         self, plan: TablePlan, event: ChangeEvent, clock: bytes, records: list[Record]

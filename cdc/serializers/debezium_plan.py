@@ -49,8 +49,8 @@ class PlanContent:
     """One table structure.
 
     `key_start` and `key_end`, `value_start` and `value_end` go around the payload. `source_head`
-    takes milliseconds, snapshot marker and prior position; `source_middle` micro- and nanoseconds
-    and the transaction id. `where` names the table in messages.
+    and `source_middle` are cut where milliseconds, snapshot marker and prior position stand, and
+    micro- and nanoseconds and the transaction id. `where` names the table in messages.
     """
 
     table: TableSchema
@@ -62,8 +62,8 @@ class PlanContent:
     key_end: bytes
     value_start: bytes
     value_end: bytes
-    source_head: bytes
-    source_middle: bytes
+    source_head: tuple[bytes, ...]
+    source_middle: tuple[bytes, ...]
     no_snapshot: bytes
     truncate_key: bytes
     key_schema: Connect
@@ -128,8 +128,8 @@ def plan_content(
         key_end=key_end,
         value_start=value_start,
         value_end=value_end,
-        source_head=source_head,
-        source_middle=source_middle,
+        source_head=_cut(source_head),
+        source_middle=_cut(source_middle),
         no_snapshot=no_snapshot(options),
         truncate_key=truncate_start + truncated + truncate_end,
         key_schema=key,
@@ -157,15 +157,20 @@ def source_parts(
         b',"source":{"version":' + constant(version)
         + b',"connector":' + constant(identity.connector)
         + b',"name":' + constant(identity.name)
-        + b',"ts_ms":%d,"snapshot":%b,"db":' + constant(table.database)
+        + b',"ts_ms":%b,"snapshot":%b,"db":' + constant(table.database)
         + b',"sequence":"[%b,\\"'
     )  # fmt: skip
     middle = (
-        b'\\"]","ts_us":%d,"ts_ns":%d,"schema":' + constant(table.namespace)
+        b'\\"]","ts_us":%b,"ts_ns":%b,"schema":' + constant(table.namespace)
         + b',"table":' + constant(table.table)
         + b',"txId":%b,"lsn":'
     )  # fmt: skip
     return head, middle
+
+
+def _cut(template: bytes) -> tuple[bytes, ...]:
+    # No text of JSON has a NUL in it.
+    return tuple((template % ((b"\0",) * 3)).split(b"\0"))
 
 
 def no_snapshot(options: Options) -> bytes:

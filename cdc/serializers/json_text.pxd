@@ -37,6 +37,8 @@ cdef class Scratch:
     @cython.locals(length=Py_ssize_t)
     cpdef put(self, bytes text)
 
+    cpdef put_between(self, tuple parts, bytes first, bytes second, bytes third)
+
     cpdef put_number(self, long long number)
 
     @cython.locals(length=Py_ssize_t, end=Py_ssize_t, raw="const unsigned char*")

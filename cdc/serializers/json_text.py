@@ -71,7 +71,8 @@ class Scratch:
     def begin(self) -> None:
         """Forget what was appended and not taken."""
         self.size = 0
-        self._parts.clear()
+        if not _DIRECT:
+            self._parts.clear()
 
     def put(self, text: bytes) -> None:
         """Append this."""
@@ -83,6 +84,18 @@ class Scratch:
         else:
             self._parts.append(text)
         self.size += length
+
+    def put_between(
+        self, parts: tuple[bytes, ...], first: bytes, second: bytes, third: bytes
+    ) -> None:
+        """Append four parts, and what belongs between them."""
+        self.put(parts[0])
+        self.put(first)
+        self.put(parts[1])
+        self.put(second)
+        self.put(parts[2])
+        self.put(third)
+        self.put(parts[3])
 
     def put_number(self, number: int) -> None:
         """Append a number below 2**63 as decimal digits."""

@@ -1,7 +1,12 @@
 cimport cython
 from cdc cimport memory
 
-@cython.locals(length=Py_ssize_t, index=Py_ssize_t, rest="long long")
+cdef bytes _TENS
+cdef const unsigned char* _TENS_BYTES
+cdef bytes _ONES
+cdef const unsigned char* _ONES_BYTES
+
+@cython.locals(length=Py_ssize_t, index=Py_ssize_t, left="unsigned long long", rest="unsigned long long", limit="unsigned long long", pair="unsigned int")
 cdef Py_ssize_t digits(long long amount, unsigned char* out, Py_ssize_t at) noexcept
 @cython.locals(days="long long")
 cdef Py_ssize_t date(const unsigned char* raw, Py_ssize_t size, unsigned char* out, Py_ssize_t at) noexcept

@@ -4,26 +4,40 @@ A hot module: plain Python that setup.py compiles (declarations in json_time.pxd
 keep to what json_text says of its own: they answer -1 for all that is rare or wrong.
 """
 
+from typing import Final
+
 from cdc import memory
+
+# The two digits of each number below 100.
+_TENS: Final = bytes(48 + number // 10 for number in range(100))
+_TENS_BYTES: Final = _TENS
+_ONES: Final = bytes(48 + number % 10 for number in range(100))
+_ONES_BYTES: Final = _ONES
 
 
 def digits(amount: int, out: bytearray, at: int) -> int:
-    """An integer as decimal digits."""
+    """An integer as decimal digits; its distance from 0 is below 2**63."""
+    left = amount
     if amount < 0:
         out[at] = 45
         at += 1
-        amount = -amount
+        left = -amount
     length = 1
-    rest = amount // 10
-    while rest > 0:
+    limit = 10
+    while length < 19 and left >= limit:
         length += 1
-        rest = rest // 10
+        limit *= 10
     index = at + length
-    while index > at:
-        index -= 1
-        rest = amount // 10
-        out[index] = 48 + (amount - rest * 10)
-        amount = rest
+    while left > 99:
+        rest = left // 100
+        pair = left - rest * 100
+        index -= 2
+        out[index] = _TENS_BYTES[pair]
+        out[index + 1] = _ONES_BYTES[pair]
+        left = rest
+    out[index - 1] = _ONES_BYTES[left]
+    if left > 9:
+        out[index - 2] = _TENS_BYTES[left]
     return at + length
 
 

@@ -121,9 +121,9 @@ class RowlessJson:
                 xid = b"%d" % transaction.xid
         head, middle = source_parts(event.table, self._identity, self._options)
         return b"%b%d%b%d%b" % (
-            head % (us // 1000, no_snapshot(self._options), prior),
+            head % (b"%d" % (us // 1000), no_snapshot(self._options), prior),
             event.position,
-            middle % (us, us * 1000, xid),
+            middle % (b"%d" % us, b"%d" % (us * 1000), xid),
             event.position,
             source_block_end(event),
         )
