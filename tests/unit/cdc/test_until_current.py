@@ -219,3 +219,15 @@ def test_without_sources_the_sinks_are_asked_at_once(sink: Worker) -> None:
     UntilCurrent().step([sink], 0.0)
 
     assert sink.sent == [{"deliver_until": MARK}]
+
+
+def test_a_paused_source_ends_it_with_its_reason(source: Worker, sink: Worker) -> None:
+    source.phase = "paused"
+    until = UntilCurrent()
+
+    (bare,) = until.step([source, sink], 0.0) or ()
+    source.problem = Problem("SourcePaused", "too much is kept", "", retriable=False, at_us=1)
+    (reasoned,) = until.step([source, sink], 0.0) or ()
+
+    assert bare == 'source "shop" is paused. Run `cdc resume shop`.'
+    assert reasoned == 'source "shop" is paused: too much is kept. Run `cdc resume shop`.'

@@ -415,3 +415,31 @@ def test_a_structure_that_was_deleted_has_no_columns(
     assert [(found["name"], found["columns"]) for found in json.loads(capsys.readouterr().out)] == [
         ("shop.public.t", [])
     ]
+
+
+# --- pause, resume --------------------------------------------------------------------------------
+
+
+def test_a_pause_is_asked_of_the_daemon_that_runs_the_source(
+    run: Callable[..., int],
+    serve: Callable[..., AdminServer],
+    config: Config,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    serve(SOURCE)
+    (config.state_dir / "cdc.dead.sock").touch()
+
+    assert run("pause", "shop") == 0
+    assert capsys.readouterr().out == "pause of shop begins\n"
+    assert run("pause", "nobody") == 1
+    assert 'no daemon of this machine runs "nobody"' in capsys.readouterr().err
+
+
+def test_what_the_daemon_refuses_is_told_in_its_words(
+    run: Callable[..., int], serve: Callable[..., AdminServer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(replace(SOURCE, name="other"))
+
+    assert run("resume", "other") == 1
+
+    assert 'this daemon does not run "other"' in capsys.readouterr().err
