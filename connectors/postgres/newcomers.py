@@ -14,6 +14,7 @@ from typing import Any, Final, LiteralString
 import psycopg
 
 from cdc.errors import SchemaError, SourceRefused
+from cdc.notes import Note
 from connectors.postgres import catalog
 from connectors.postgres.config import Config
 from connectors.postgres.connection import rows_of
@@ -75,6 +76,11 @@ _WAIT_INTERVAL_S: Final = 0.2
 # What keeps a table from being captured may be mended without a trace in the fingerprint.
 _AGAIN_S: Final = 30.0
 
+_LARGE_HINT: Final = (
+    "They are read when the source is started the next time, while the stream waits; or at once, "
+    "with a larger `new_table_bytes_max`."
+)
+
 Identity = tuple[str, int]
 """Qualified name and oid: what is dropped and made again, or renamed, is another table."""
 
@@ -118,6 +124,7 @@ class Newcomers:
         """`facts` get those of new tables."""
         self.parts: dict[str, bytes | None] = {}
         self.problems: dict[Identity, str] = {}
+        self._large: dict[Identity, str] = {}
         self._config = config
         self._publication = publication
         self._comment = comment
@@ -160,6 +167,17 @@ class Newcomers:
             self._look_s = now_s + self._config.new_tables_interval_s
 
     @property
+    def notes(self) -> tuple[Note, ...]:
+        """What a person should know: tables that are not captured, and rows that are missing."""
+        return (
+            *(Note("warning", "new-table", text) for text in self.problems.values()),
+            *(
+                Note("warning", "new-table-rows", text, _LARGE_HINT)
+                for text in self._large.values()
+            ),
+        )
+
+    @property
     def expects(self) -> bool:
         """Whether rows of some table are still to be read."""
         return bool(self._arrivals or self._unread)
@@ -197,6 +215,7 @@ class Newcomers:
         for identity in known.tables.keys() - here.keys():
             logger.info("table %s is not captured any more: it was dropped or renamed", identity[0])
             del known.tables[identity]
+            self._large.pop(identity, None)
         self.problems = {
             identity: text for identity, text in self.problems.items() if identity in here
         }
@@ -228,13 +247,11 @@ class Newcomers:
                 name, part = table_part(table, None)
                 self.parts[name] = part
             elif table.size_bytes > self._config.new_table_bytes_max:
-                logger.warning(
-                    "table %s is captured from now on; its %d MiB of rows that were there before "
-                    "are read when the source is started the next time, or at once with a larger "
-                    "new_table_bytes_max",
-                    identity[0],
-                    table.size_bytes >> 20,
+                self._large[identity] = (
+                    f"table {identity[0]} is captured from now on; its {table.size_bytes >> 20} "
+                    "MiB of rows that were there before are not read yet"
                 )
+                logger.warning("%s. %s", self._large[identity], _LARGE_HINT)
             else:
                 wanted.append(table)
         if wanted:

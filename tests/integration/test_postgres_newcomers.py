@@ -164,6 +164,7 @@ def test_new_table_that_cannot_be_captured_is_named_and_holds_nothing_up(
     with caplog.at_level(logging.WARNING):
         postgres_database.execute(ddl, "INSERT INTO a VALUES (1)")
         capture.until_current()
+    assert "new-table" in [note.code for note in capture.source.progress().notes]
     capture.close()
 
     assert [event.table.table for event in capture.events] == ["a"]
@@ -206,6 +207,7 @@ def test_rows_of_a_table_that_is_too_large_to_wait_for_are_read_at_the_next_star
         capture.until_current()
     assert capture.state()["public.b"] == {(2,): (2,)}
     assert "table public.b is captured from now on" in caplog.text
+    assert [note.code for note in capture.source.progress().notes] == ["new-table-rows"]
     capture.restart()
     capture.until_current()
     capture.close()
