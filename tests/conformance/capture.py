@@ -47,15 +47,18 @@ def pauses(text: str) -> list[list[str]]:
     return parts
 
 
-def require_extensions(database: PostgresDatabase, text: str) -> None:
-    """Raise Unavailable when the script makes extensions that this server does not have."""
+def require_features(database: PostgresDatabase, text: str) -> None:
+    """Raise Unavailable when the script uses extensions or types that this server does not have."""
     wanted = set(re.findall(r"create extension (\w+)", text))
     with database.connect() as connection:
         rows = connection.execute("SELECT name FROM pg_available_extensions").fetchall()
+        version = connection.info.server_version
     missing = sorted(wanted - {row[0] for row in rows})
     if missing:
         names = ", ".join(missing)
         raise Unavailable(f"this PostgreSQL lacks {names}", "install its contrib modules")
+    if version < 150_000 and re.search(r"numeric\(\d+,-", text):
+        raise Unavailable("negative scales came with PostgreSQL 15", "use a newer PostgreSQL")
 
 
 def captured(
@@ -66,7 +69,7 @@ def captured(
 ) -> list[Golden]:
     """What Tidewire writes for a scenario, in order; the `cdc` header is left out."""
     setup = setup_script(scenario)
-    require_extensions(database, setup)
+    require_features(database, setup)
     with database.connect() as connection:
         for statement in statements(setup + "create table zz_done (id int primary key);"):
             connection.execute(statement.encode())

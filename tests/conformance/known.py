@@ -152,6 +152,22 @@ CASES = {
         "what `unrepresentable` says; `interval: string` is exact",
         "The value is invented.",
     ),
+    "interval-hours": Case(
+        "an interval of 2^31 hours and more",
+        "the connector stops, and starts again for ever",
+        "the interval, as text with `interval: string`",
+        "A value must not stop a pipeline.",
+        "tests/integration/test_postgres_types.py::"
+        "test_snapshot_and_stream_give_the_same_value_of_every_type",
+    ),
+    "sequence-arrays": Case(
+        "`point[]`, vectors in arrays, arrays of types that Debezium leaves out",
+        "left out of the record",
+        "an array of the type's own encoding, or of text",
+        "The value is lost.",
+        "tests/unit/cdc/serializers/test_structs.py::"
+        "test_arrays_of_it_have_any_number_of_dimensions",
+    ),
     "timestamp-overflow": Case(
         "a timestamp of the years 294247 to 294276 in microseconds",
         "a number that wrapped around, in the past",

@@ -48,10 +48,25 @@ KINDS: Final[tuple[LogicalType, ...]] = (
     logical.Array(logical.Int32()),
     logical.Array(logical.String()),
     logical.Array(logical.TimestampTz(6)),
+    logical.Map(),
+    logical.Point(),
+    logical.Geometry(),
+    logical.Vector(),
+    logical.Vector(half=True),
+    logical.SparseVector(),
+    logical.Array(logical.Geometry()),
+    logical.Array(logical.String("box")),
 )
 """The types whose text form is parsed; the first byte of an input chooses."""
 
 VALUES: Final = (
+    b'"a"=>"1", "b"=>NULL',
+    b"(2.5,-4)",
+    b"0101000020E6100000000000000000F03F0000000000000040",
+    b"{01010000:NULL}",
+    b"{(3,4),(1,2);(5,6),(1,2)}",
+    b"[1,0.5]",
+    b"{1:0.5,4:2}/6",
     b"t",
     b"-32768",
     b"9223372036854775807",

@@ -101,6 +101,7 @@ SAMPLES: Final = (
         (
             "0", "1 year 2 mons 3 days 04:05:06.78", "-1 mons +1 day -00:00:00.000001",
             "178000000 years", "-178000000 years", "2147483647 days", "2147483647 hours",
+            "2562047788 hours",
         ),
     ),
     Samples("interval", ("infinity", "-infinity"), 17),
