@@ -35,6 +35,7 @@ from cdc.readers import ReaderOrder, ReaderPool
 from cdc.reading import Plain, TaskReader
 from cdc.schemas.topic import TopicSchemas
 from cdc.serializers.envelope import SourceIdentity
+from cdc.serializers.rowless_schemas import heartbeat_topic
 from cdc.state_dir import private_folder
 from cdc.status import Search
 from cdc.transforms.operations import Operations
@@ -207,6 +208,7 @@ class Parts:
             [
                 f"__cdc.{config.name}.*",
                 *(_topic(each.topic_prefix, "*") for each in config.sources.values()),
+                *(heartbeat_topic(each.topic_prefix) for each in config.sources.values()),
                 *(topic for sink in config.sinks for topic in topics_of(config, sink)),
             ]
         ).means

@@ -7,6 +7,9 @@ from typing import Final
 INTERNAL_PREFIX: Final = "__"
 """Topics that begin so are bookkeeping; only a pattern that begins so as well means them."""
 
+HEARTBEATS: Final = "__debezium-heartbeat."
+"""Topics of heartbeats begin so: bookkeeping too, but of sources, and worth a look."""
+
 
 def is_glob(pattern: str) -> bool:
     """Whether the pattern can mean more than one topic."""

@@ -9,9 +9,9 @@ from typing import Final
 
 from cdc.errors import DecodeError, PositionLost
 from cdc.event import ChangeEvent, Transaction
-from cdc.rowless import begin_event, end_event, message_event
+from cdc.rowless import BEGIN, begin_event, end_event, message_event
 from connectors.postgres.blocks import Block
-from connectors.postgres.emission import Emission
+from connectors.postgres.emission import HEARTBEAT_PREFIX, Emission
 from connectors.postgres.in_progress import TransactionsInProgress
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.messages import (
@@ -82,6 +82,8 @@ class Assembler:
         self._opened: bytes | None = None
         # Whether the event of the open transaction's begin was given, now or before the start.
         self._begun = False
+        # Whether the first thing in the open transaction is a heartbeat of ours.
+        self._own = False
         self._streamed_xid: int | None = None
         self._replay: Replay | None = None
         # Descriptions of relations are numbered as they come; the number of the one in force.
@@ -213,6 +215,7 @@ class Assembler:
                 f"transaction {message.xid} begins inside {self._begin.xid}", kind="Begin"
             )
         self._begin = message
+        self._own = False
         skip = 0
         self._begun = self._is_done(message)
         if self._begun:
@@ -269,11 +272,18 @@ class Assembler:
                     "run `cdc heal SOURCE` to begin anew.",
                 )
             if self._emission.transactions and decoder.transaction is not None:
-                table, ordinal, end = self._emission.table, decoder.ordinal, message.end_lsn
-                self._events.append(end_event(table, decoder.transaction, ordinal, end))
+                self._end(decoder.transaction, message)
             self._lsn = self._prior_commit = Lsn(message.end_lsn)
         self._begin = None
         decoder.end()
+
+    def _end(self, transaction: Transaction, message: Commit) -> None:
+        """Tell of the end, unless it is a heartbeat of ours whose begin nobody was told of yet."""
+        events, ordinal = self._events, self._decoder.ordinal
+        if self._own and self._decoder.count == 1 and events and events[-1].op == BEGIN:
+            events.pop()
+            return
+        events.append(end_event(self._emission.table, transaction, ordinal, message.end_lsn))
 
     def _on_relation(self, message: Relation) -> None:
         self._sight.xid = 0 if self._begin is None else self._begin.xid
@@ -296,6 +306,8 @@ class Assembler:
             ordinal = self._decoder.place(wanted)
             if ordinal >= 0:
                 self._emit(message, self._decoder.transaction, ordinal)
+            elif message.prefix == HEARTBEAT_PREFIX:
+                self._own = self._decoder.count == 1
         elif self._begin is not None:
             raise DecodeError("a message that is not transactional in one", kind="Message")
         elif message.lsn > self._lsn:

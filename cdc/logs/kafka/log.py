@@ -7,7 +7,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException
 
 from cdc.errors import ConfigError, TransientError
-from cdc.logs.globs import INTERNAL_PREFIX
+from cdc.logs.globs import HEARTBEATS, INTERNAL_PREFIX
 from cdc.logs.kafka import check, codes
 from cdc.logs.kafka.client import REQUEST_S, Clients
 from cdc.logs.kafka.config import Config
@@ -49,7 +49,10 @@ class KafkaLog:
         """
         topics = Topics(self._clients, self._config.topics)
         counts = topics.all(
-            lambda name: name.startswith(self._internal) or not name.startswith(INTERNAL_PREFIX)
+            lambda name: (
+                name.startswith((self._internal, HEARTBEATS))
+                or not name.startswith(INTERNAL_PREFIX)
+            )
         )
         places = [
             Partition(name, number) for name, count in counts.items() for number in range(count)

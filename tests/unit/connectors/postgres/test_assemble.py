@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from cdc.checkpoint import decode_part, encode_part
 from cdc.errors import DecodeError, PositionLost
 from cdc.event import ChangeEvent
+from connectors.postgres.emission import HEARTBEAT_PREFIX, Emission
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.pgoutput import Relation, Table
 from connectors.postgres.position import Started, StreamPosition
@@ -290,3 +291,21 @@ def test_position_survives_its_stored_form(position: StreamPosition) -> None:
 def test_damaged_position_is_a_decode_error(change: dict[str, object]) -> None:
     with pytest.raises(DecodeError):
         StreamPosition.of({**START.content(), **change})
+
+
+def test_nobody_is_told_of_the_transaction_of_a_heartbeat() -> None:
+    heartbeat = replies.message(HEARTBEAT_PREFIX, b"", 290, transactional=True)
+    other = replies.message("audit", b"", 390, transactional=True)
+    assembler = replies.assembler(START, resolve, emission=Emission("d", transactions=True))
+
+    events = assembler.feed(
+        [
+            *(begin(300, 8), heartbeat, commit(300, 310)),
+            *(begin(400, 9), heartbeat, other, commit(400, 410)),
+            *(begin(500, 10), commit(500, 510)),
+        ]
+    )
+
+    told = [(event.op, event.transaction.id) for event in events if event.transaction]
+    assert told == [("b", "9"), ("m", "9"), ("e", "9"), ("b", "10"), ("e", "10")]
+    assert assembler.lsn == 510
