@@ -123,6 +123,19 @@ def go_on(capture: Capture, done: Callable[[], bool]) -> None:
             begin_again(capture, deadline)
 
 
+def go_on_until_told(capture: Capture, text: str) -> TransientError:
+    """Poll, beginning again after everything that passes, until an error says `text`."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        assert time.monotonic() < deadline, f"nothing said {text!r} in time"
+        try:
+            capture.poll()
+        except TransientError as error:
+            if text in error.message:
+                return error
+            begin_again(capture, deadline)
+
+
 def begin_again(capture: Capture, deadline: float) -> None:
     """Start behind the checkpoint, as often as it takes."""
     while True:

@@ -14,6 +14,7 @@ from tests.integration.postgres_pair import (
     begin_again,
     execute,
     go_on,
+    go_on_until_told,
     ids,
     ids_in,
     one,
@@ -44,8 +45,9 @@ def rows(first: int, last: int) -> str:
 
 @pytest.mark.parametrize("version", ["17", pytest.param("18", marks=pytest.mark.longer)])
 def test_source_goes_on_from_the_synchronized_slot_of_the_promoted_standby(
-    version: str, tmp_path: Path
+    version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(StandbyWatch, "interval_s", 0.2)
     with (
         Pair(version, standby=SYNCING) as pair,
         Capture(pair.url(), tmp_path, **FOLLOWED) as capture,
@@ -62,7 +64,13 @@ def test_source_goes_on_from_the_synchronized_slot_of_the_promoted_standby(
         wait_replayed(primary, standby)
         primary.kill()
         promote(standby)
-        execute(standby, RESET, RELOAD, rows(201, 300))
+        # As it comes with the files of a standby that is made later: a slot of the former primary.
+        execute(standby, "ALTER SYSTEM SET synchronized_standby_slots = 'standby'", RELOAD)
+        execute(standby, rows(201, 300))
+        told = go_on_until_told(capture, "there is no slot standby")
+        assert RESET in told.hint
+        begin_again(capture, float("inf"))
+        execute(standby, RESET, RELOAD)
         go_on(capture, lambda: 300 in ids(capture))
 
         assert ids_in(standby) == ids(capture)

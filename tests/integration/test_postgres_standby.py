@@ -165,6 +165,38 @@ def test_promotion_between_two_looks_and_a_crash_does_not_cost_the_position(
 
 
 @pytest.mark.longer
+def test_standby_that_follows_its_primary_to_another_timeline_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TimelineWatch, "interval_s", 0.2)
+    with Pair(full_page_writes="on") as pair:
+        primary, second = pair.servers
+        third = pair.add_standby()
+        execute(primary, PUBLISH, rows(1, 10))
+        wait_replayed(primary, third)
+        with contextlib.closing(Capture(third.url(), tmp_path)) as capture:
+            start(capture, pair)
+            primary.stop()
+            promote(second)
+            execute(second, rows(11, 20))
+            wait_replayed(second, third)
+            go_on(capture, lambda: 20 in ids(capture))
+            execute(second, "CHECKPOINT")
+            wait_replayed(second, third)
+            execute(third, "CHECKPOINT")
+            go_on(capture, lambda: stored_timeline(capture) == 2)
+
+            third.kill()
+            third.start_again()
+            execute(second, rows(21, 30))
+            wait_replayed(second, third)
+            go_on(capture, lambda: 30 in ids(capture))
+
+            assert list(range(1, 31)) == ids(capture)
+            assert one(third, "SELECT pg_is_in_recovery()")
+
+
+@pytest.mark.longer
 def test_several_readers_share_one_view_of_a_standby(tmp_path: Path) -> None:
     with Pair() as pair:
         primary, standby = pair.servers
