@@ -1,6 +1,6 @@
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memchr, memcpy
 
 
 cdef inline void copy(unsigned char* out, Py_ssize_t at, const unsigned char* source, Py_ssize_t size) noexcept:
@@ -33,3 +33,8 @@ cdef inline Py_ssize_t plain(const unsigned char* raw, Py_ssize_t size) noexcept
             break
         index += 8
     return index
+
+
+cdef inline Py_ssize_t find(const unsigned char* source, Py_ssize_t start, Py_ssize_t end, int byte) noexcept:
+    cdef const void* found = memchr(source + start, byte, end - start) if end > start else NULL
+    return -1 if found == NULL else <const unsigned char*>found - source

@@ -32,3 +32,8 @@ def plain(raw: bytes, size: int) -> int:
     """
     found = _NOT_PLAIN.search(raw, 0, size)
     return size if found is None else found.start()
+
+
+def find(source: bytes, start: int, end: int, byte: int) -> int:
+    """Where `byte` is first from `start` on, -1 if it is not before `end`."""
+    return source.find(byte, start, end)
