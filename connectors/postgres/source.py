@@ -175,7 +175,7 @@ class PostgresSource:
         streaming, tally = self._streaming, self._tally
         tables = () if tally is None else tally.tables()
         whole = None if tally is None else tally.whole()
-        kept, notes = self._standing.retention, (*self._standing.notes, *self._newcomers.notes)
+        kept, notes = self._standing.retention, (*self._standing.notes, *self._watches.notes)
         if streaming is None:
             phase: Literal["starting", "snapshot"] = "snapshot" if self._snapshot else "starting"
             return SourceProgress(phase, None, None, None, tables, whole, None, kept, notes)

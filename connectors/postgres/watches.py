@@ -12,6 +12,7 @@ from typing import Any, Final, LiteralString, Protocol
 import psycopg
 
 from cdc.errors import TransientError
+from cdc.notes import Note
 from connectors.postgres.connection import require_answer, translated
 from connectors.postgres.publication_facts import read_publication
 from connectors.postgres.publications import require_published
@@ -22,6 +23,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 _LIMIT: Final[LiteralString] = "SET statement_timeout = '2s'"
 _UNLIMIT: Final[LiteralString] = "RESET statement_timeout"
 _WATCHING: Final = "watching the source"
+_MISSED_MAX: Final = 3
 _PUBLICATION_INTERVAL_S: Final = 5.0
 
 
@@ -98,9 +100,23 @@ class Watches:
             for due in those:
                 self._ask(due, connection)
 
-    def missed(self) -> int:
-        """How many looks in a row the most unlucky watch was cancelled in."""
-        return max((due.missed for due in self._all), default=0)
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What the watches have to say, and a question that was cancelled again and again."""
+        told = [note for due in self._all for note in getattr(due.watch, "notes", ())]
+        if max((due.missed for due in self._all), default=0) < _MISSED_MAX:
+            return tuple(told)
+        return (
+            *told,
+            Note(
+                "warning",
+                "watch-missed",
+                f"a question to the server was cancelled {_MISSED_MAX} times in a row: a lock that "
+                "somebody holds keeps it from being answered",
+                "The stream goes on, but a publication that is narrowed would not be noticed; see "
+                "who holds an ACCESS EXCLUSIVE lock in pg_locks.",
+            ),
+        )
 
     def _ask(self, due: _Due, connection: Connection) -> None:
         try:

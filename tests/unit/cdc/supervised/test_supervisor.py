@@ -12,7 +12,7 @@ import structlog
 import cdc.supervisor
 from cdc.clock import SystemClock
 from cdc.config import read
-from cdc.errors import ConfigError
+from cdc.errors import CdcError, ConfigError
 from cdc.state_dir import AlreadyRunning, Claim
 from cdc.status import Daemon, PipelineStatus, WorkerStatus
 from cdc.supervisor import Outcome, Supervisor
@@ -83,6 +83,15 @@ def supervisor(
         watch=seen.append,
     )
     return made, seen
+
+
+def test_only_workers_of_its_own_can_be_acted_on(tmp_path: Path) -> None:
+    made, _ = supervisor(tmp_path, "well")
+
+    with pytest.raises(CdcError, match='this daemon does not run "other"'):
+        made.act("other", "pause")
+    with pytest.raises(CdcError, match="does not run"):
+        made.act("well", "pause")
 
 
 def test_a_terminal_failure_stays_down_while_the_others_go_on(
