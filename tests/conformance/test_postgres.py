@@ -98,6 +98,10 @@ def unexplained(expected: Sequence[Golden], found: Sequence[Golden]) -> list[Dif
     return left
 
 
+def _is_before_15(database: PostgresDatabase) -> bool:
+    return int(database.server.version.partition(".")[0]) < 15
+
+
 @needs_goldens
 @pytest.mark.postgres
 @pytest.mark.parametrize("run", RUNS)
@@ -105,6 +109,10 @@ def test_records_are_debeziums_but_for_known_cases(
     run: str, postgres_database: PostgresDatabase, tmp_path: Path
 ) -> None:
     configuration = connector(run)
+    if configuration.get("provide.transaction.metadata") == "true" and _is_before_15(
+        postgres_database
+    ):
+        pytest.skip("before version 15 the server tells of transactions without changes too")
     ignored = {f"acme.{table}" for table in (*NOT_CAPTURED, *NOT_COMPARED)} | {
         f"acme.public.{table}" for table in NOT_RECORDED.get(run, ())
     }
