@@ -150,6 +150,7 @@ def test_standby_is_examined_as_one(pair: Pair) -> None:
     assert refused["failover"].severity == "error"
 
 
+@pytest.mark.longer
 def test_old_servers_are_told_what_they_cannot_do() -> None:
     with Pair("15") as pair:
         old = findings(pair.servers[1].url())

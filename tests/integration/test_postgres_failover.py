@@ -218,6 +218,7 @@ def test_slot_that_no_standby_followed_is_a_lost_position(tmp_path: Path) -> Non
             go_on(capture, lambda: False)
 
 
+@pytest.mark.longer
 def test_existing_slot_is_made_a_failover_slot_and_its_copy_is_not_read(tmp_path: Path) -> None:
     with Pair(standby=SYNCING) as pair:
         primary, standby = pair.servers

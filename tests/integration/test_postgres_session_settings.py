@@ -79,7 +79,7 @@ HOSTILE = {
     "vacuum_freeze_min_age": "0",
 }
 # Long enough for COPY to wait for its reader.
-MANY = "INSERT INTO big SELECT i, repeat('x', 200) FROM generate_series(1, 200000) i"
+MANY = "INSERT INTO big SELECT i, repeat('x', 200) FROM generate_series(1, 60000) i"
 
 
 class Patient:
