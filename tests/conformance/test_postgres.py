@@ -156,6 +156,7 @@ ELSEWHERE = {
     "partitions": "tests/conformance/test_partitions.py",
     "edge_nan_nn_precise": CASES["required-nan"].test.partition("::")[0],
 }
+# `types_propagate` shows names and sizes of the source's types in schemas, which we do not yet.
 LATER = ("smt_*", "options_*", "identity_names_avro", "signals_notifications", "types_propagate")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from tests.lab import chromium, kafka, opensearch, pins, postgres_install, redis
+from tests.lab import chromium, debezium, kafka, opensearch, pins, postgres_install, redis
 from tests.lab.cache import is_filled
 from tests.lab.debian import can_unpack
 from tests.lab.errors import Unavailable
@@ -92,6 +92,12 @@ def _fetch_opensearch() -> None:
     java_home()
 
 
+def _fetch_debezium() -> None:
+    debezium.connect_jars()
+    debezium.debezium_plugin()
+    java_home()
+
+
 CATALOG = {
     "postgres": Entry(_describe_postgres, postgres_install.find_postgres, _start_postgres),
     "kafka": Entry(lambda: _describe_maven(pins.KAFKA, kafka.JARS), _fetch_kafka, _start_kafka),
@@ -101,5 +107,7 @@ CATALOG = {
         _fetch_opensearch,
         _start_opensearch,
     ),
+    # It writes into a Kafka: `tests/lab/debezium.py` says how to start it beside one.
+    "debezium": Entry(lambda: _describe_maven(pins.DEBEZIUM, debezium.PLUGIN), _fetch_debezium),
     "chromium": Entry(chromium.chromium_state, chromium.find_chromium),
 }
