@@ -32,10 +32,6 @@ class Frames:
         self._body: memoryview | None = None
         self._filled = 0
 
-    def fileno(self) -> int:
-        """For selectors."""
-        return self._connection.fileno()
-
     def send(self, message: Plain) -> None:
         """Send all of it; waits as long as the other end has no room. Raises PeerGone."""
         content = marshal.dumps(cast("Any", message), _VERSION)
@@ -47,11 +43,9 @@ class Frames:
 
     def receive(self, *, wait: bool) -> tuple[Plain, ...] | None:
         """The next message; None when it is not here yet and `wait` is False. Raises PeerGone."""
-        if self._body is None:
-            if not self._fill(self._head, wait=wait):
-                return None
+        if self._body is None and self._fill(self._head, wait=wait):
             self._body = memoryview(bytearray(_LENGTH.unpack(self._head)[0]))
-        if not self._fill(self._body, wait=wait):
+        if self._body is None or not self._fill(self._body, wait=wait):
             return None
         message = marshal.loads(self._body)  # noqa: S302 - written by a process of ours, no code
         self._body = None

@@ -4,7 +4,6 @@ Each has a socket of its own, whose buffer is the only place where lots wait: a 
 of the writer blocks. What a reader says goes to the writer as it is.
 """
 
-import contextlib
 import select
 import socket
 import subprocess
@@ -127,6 +126,8 @@ class ReaderPool:
 
     def _lot(self, reader: _Reader, message: tuple[Plain, ...]) -> ReaderLot:
         if message[0] == "error":
+            # Its last words: it ends by itself.
+            reader.tasks.clear()
             raise _error(*cast("tuple[str, str, str, float | None, bool]", message[1:]))
         task, packed, rows, size_bytes, note = cast(
             "tuple[int, Packed | None, int, int, Plain]", message
@@ -144,8 +145,7 @@ class ReaderPool:
         else:
             how = f"ended with exit code {code}"
             if code < 0:
-                with contextlib.suppress(ValueError):
-                    how = f"ended with signal {Signals(-code).name}"
+                how = f"ended with signal {Signals(-code).name}"
         return TransientError(
             f"a reader of the snapshot {how}",
             hint="The tables that were not finished are read again; nothing is lost.",
@@ -172,7 +172,9 @@ def _error(
 ) -> CdcError:
     """The error that a reader raised, as one of the same class where the class is ours."""
     kind = getattr(errors, name, None)
-    if retriable and kind is not errors.StorageFull:
+    if kind is errors.StorageFull:
+        return errors.StorageFull(message, hint=hint)
+    if retriable:
         return TransientError(message, hint=hint, retry_after_s=retry_after_s)
     if isinstance(kind, type) and issubclass(kind, CdcError) and kind is not errors.MissingExtra:
         return kind(message, hint=hint)

@@ -431,3 +431,22 @@ def test_thousands_of_tables_take_seconds_and_no_more_locks_than_one(
     assert most <= 2
     assert took_s < 60
     assert len(capture.source.progress().tables) < tables
+
+
+def test_generated_columns_come_where_the_publication_sends_them(
+    postgres_database: PostgresDatabase, tmp_path: Path
+) -> None:
+    if int(postgres_database.server.version.split(".")[0]) < 18:
+        pytest.skip("generated columns are published since version 18")
+    postgres_database.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED)",
+        "INSERT INTO t SELECT * FROM generate_series(1, 3000)",
+        "CREATE PUBLICATION cdc_shop FOR TABLE t WITH (publish_generated_columns = stored)",
+    )
+    with Capture(postgres_database.url, tmp_path, **THREE) as capture:
+        capture.until_streaming()
+        postgres_database.execute("INSERT INTO t VALUES (5000)")
+        capture.until_current()
+
+    assert rows_in(postgres_database, "SELECT * FROM t") == capture.state()["public.t"]
+    assert len({event.table.id for event in capture.events}) == 1

@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 
-from cdc.errors import SourceRefused, TransientError
+from cdc.errors import CdcError, LeaseLost, SourceRefused, StorageFull, TransientError
 from cdc.event import ChangeEvent, Transaction
 from cdc.protocols import SourceContext
 from cdc.reading import Plain, TaskLot
@@ -25,6 +25,20 @@ def row(id_: int, name: str) -> ChangeEvent:
     return ChangeEvent("r", TABLE, None, (id_, name), Transaction("7", 0), 0, 0, "true")
 
 
+class Foreign(CdcError):
+    """What another process cannot know."""
+
+
+ERRORS = {
+    "refused": SourceRefused("the database wants nothing of this", hint="Ask it nicely."),
+    "later": TransientError("not now", retry_after_s=3.0),
+    "full": StorageFull("no room is left"),
+    "lost": LeaseLost("somebody else has it"),
+    "foreign": Foreign("an error of a third party"),
+    "mistaken": ZeroDivisionError(SECRET),
+}
+
+
 class Reader:
     """Does tasks `(what, number)`; `opening` comes back with every lot."""
 
@@ -39,12 +53,8 @@ class Reader:
                 yield TaskLot([row(id_, "a"), row(-id_ - 1, "b")], 10, (self._opening, id_))
         elif what == "large":
             yield TaskLot([row(1, "x" * number)], number)
-        elif what == "refused":
-            raise SourceRefused("the database wants nothing of this", hint="Ask it nicely.")
-        elif what == "later":
-            raise TransientError("not now", retry_after_s=float(number))
-        elif what == "mistaken":
-            raise ZeroDivisionError(SECRET)
+        elif what in ERRORS:
+            raise ERRORS[what]
         elif what == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         elif what == "deaf":

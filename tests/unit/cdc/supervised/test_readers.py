@@ -1,6 +1,7 @@
 """Readers as processes: what they send, how they fail, and that none is left behind."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,11 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cdc.config import read
-from cdc.errors import CdcError, SourceRefused, TransientError
-from cdc.processes import environment
+from cdc.errors import CdcError, SourceRefused, StorageFull, TransientError
+from cdc.processes import environment, module_command
 from cdc.readers import ReaderOrder, ReaderPool
 from cdc.reading import Plain, ReaderLot
 from cdc.registry import Parts
@@ -126,6 +128,9 @@ def test_a_row_larger_than_any_buffer_arrives(start: Start) -> None:
     [
         (("refused", 0), SourceRefused, "the database wants nothing of this", None),
         (("later", 3), TransientError, "not now", 3.0),
+        (("full", 0), StorageFull, "no room is left", None),
+        (("lost", 0), TransientError, "somebody else has it", None),
+        (("foreign", 0), CdcError, "an error of a third party", None),
         (("mistaken", 0), TransientError, "unexpected ZeroDivisionError at reading.py", None),
         (("killed", 0), TransientError, "ended with signal SIGKILL", None),
     ],
@@ -180,3 +185,55 @@ pool.poll(600)
     until_s = time.monotonic() + PATIENCE_S
     while alive(reader):
         assert time.monotonic() < until_s, "the reader outlived its capture"
+
+
+def test_a_reader_that_is_gone_takes_no_task(start: Start) -> None:
+    pool = start(1)
+    process = pool._readers[0].process
+    process.kill()
+    process.wait()
+
+    with pytest.raises(TransientError, match="ended with signal SIGKILL"):
+        pool.give(("rows", 1))
+
+
+def test_a_reader_that_cannot_be_started_leaves_no_other_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second command is one that ends before it takes its order."""
+    started: list[int] = []
+
+    def command(module: str, descriptor: int) -> list[str]:
+        started.append(descriptor)
+        return module_command(module, descriptor) if len(started) == 1 else ["/bin/false"]
+
+    monkeypatch.setattr("cdc.readers.module_command", command)
+    # Larger than a socket's buffer, so that sending it notices.
+    order = ReaderOrder(tmp_path / "cdc.yaml", TEXT + "#" * 4_000_000, "shop")
+    began_children = set(psutil.Process().children())
+
+    with pytest.raises(TransientError, match="ended with exit code 1"):
+        ReaderPool(order, 2, None)
+
+    assert set(psutil.Process().children()) <= began_children
+
+
+def test_a_reader_that_closes_its_end_and_lives_on_is_lost_and_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deaf to SIGTERM, it is killed."""
+    program = (
+        "import os, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "os.close(int(sys.argv[1])); time.sleep(600)"
+    )
+    monkeypatch.setattr(
+        "cdc.readers.module_command", lambda _, fd: [sys.executable, "-c", program, str(fd)]
+    )
+    pool = ReaderPool(ReaderOrder(tmp_path / "cdc.yaml", TEXT, "shop"), 1, None)
+    process = pool._readers[0].process
+
+    with pytest.raises(TransientError, match="has closed its connection"):
+        until(pool, lambda lots: False)
+    pool.close()
+
+    assert process.returncode == -signal.SIGKILL
