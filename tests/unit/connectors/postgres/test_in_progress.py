@@ -66,9 +66,7 @@ def test_messages_come_back_as_the_protocol_without_streaming_has_them(
 ) -> None:
     keep(transaction, spilled, (TOP, b"a"), (TOP, b"b"), (TOP, b"c"))
 
-    assert [insert(1, b"a"), insert(1, b"b")] == transaction.read(2)
-    assert [insert(1, b"c")] == transaction.read(2)
-    assert transaction.read(2) == []
+    assert [insert(1, b"a"), insert(1, b"b"), insert(1, b"c")] == read(transaction)
 
 
 def test_rollback_to_a_savepoint_cuts_it_and_those_inside(
