@@ -170,7 +170,7 @@ def test_snapshot_outlives_the_time_outs_of_role_and_database(
     patient.database.execute(MANY)
     patient.set({name: value for name, value in HOSTILE.items() if "timeout" in name})
 
-    assert read_slowly(patient, tmp_path) == 200_000
+    assert read_slowly(patient, tmp_path) == 60_000
 
 
 @pytest.mark.longer
@@ -185,7 +185,7 @@ def test_settings_change_nothing_on_other_versions(version: str, tmp_path: Path)
 
         assert {plain[0]} == set(patient.captured("set", tmp_path))
         patient.insert(99)
-        assert read_slowly(patient, tmp_path / "slow") == 200_000
+        assert read_slowly(patient, tmp_path / "slow") == 60_000
         with server.connect() as connection:
             connection.execute(f"ALTER DATABASE {database.name} RESET ALL".encode())
         database.execute(f"DROP OWNED BY {patient.role}")
