@@ -371,6 +371,7 @@ def test_publication_that_was_narrowed_while_nobody_looked_is_noticed(
     capture.close()
 
 
+@pytest.mark.longer
 def test_values_of_fifty_megabytes_pass_between_processes(
     postgres_database: PostgresDatabase, tmp_path: Path
 ) -> None:
@@ -450,3 +451,27 @@ def test_generated_columns_come_where_the_publication_sends_them(
 
     assert rows_in(postgres_database, "SELECT * FROM t") == capture.state()["public.t"]
     assert len({event.table.id for event in capture.events}) == 1
+
+
+@pytest.mark.parametrize(
+    ("where", "in_ranges"), [("v = 'row 7'", False), ("length(v) > 2", True), ("true", True)]
+)
+def test_condition_that_an_index_answers_is_not_asked_for_each_range(
+    postgres_database: PostgresDatabase, tmp_path: Path, where: str, in_ranges: bool
+) -> None:
+    """Going over the whole table for a few rows would be slower than the index."""
+    postgres_database.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, v text)",
+        "INSERT INTO t SELECT g, 'row ' || g FROM generate_series(1, 5000) g",
+        "CREATE INDEX ON t (v)",
+        "ANALYZE t",
+    )
+    capture = Capture(
+        postgres_database.url, tmp_path, snapshot_tables={"public.t": {"where": where}}, **THREE
+    )
+    with capture:
+        capture.until_streaming()
+
+    judge = rows_in(postgres_database, f"SELECT * FROM t WHERE {where}")
+    assert judge == capture.state()["public.t"]
+    assert bool(capture.pools) is in_ranges
