@@ -34,6 +34,7 @@ class TimedSource:
     """A source that remembers when it was started; everything else is the source's own."""
 
     started_at_s = 0.0
+    started_cpu_s = 0.0
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -43,6 +44,7 @@ class TimedSource:
 
     def start(self, checkpoint: Checkpoint | None) -> None:
         TimedSource.started_at_s = time.monotonic()
+        TimedSource.started_cpu_s = time.process_time()
         self._source.start(checkpoint)
 
 
@@ -105,6 +107,7 @@ def main(config_file: str, name: str) -> None:
             {
                 "wall_s": control.ended_at_s - TimedSource.started_at_s,
                 "cpu_s": usage.ru_utime + usage.ru_stime,
+                "start_cpu_s": TimedSource.started_cpu_s,
                 "memory_bytes": usage.ru_maxrss * 1024,
                 "events": control.progress.events,
                 "commits": control.progress.commits,

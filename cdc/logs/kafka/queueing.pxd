@@ -4,6 +4,8 @@ from cdc.event cimport Record, Topic
 cdef bint _DIRECT
 cdef int _EVERY_PARTITION
 cdef int _ANY_PARTITION
+cdef unsigned int _SEED
+cdef unsigned int _MASK
 
 
 @cython.final

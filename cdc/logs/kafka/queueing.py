@@ -14,6 +14,9 @@ from cdc.event import EVERY_PARTITION, Record, Topic
 _DIRECT: Final = is_compiled("cdc.logs.kafka.queueing")
 _EVERY_PARTITION: Final = EVERY_PARTITION
 _ANY_PARTITION: Final = -1
+# Names, because compiled a literal of 32 bits would be an object.
+_SEED: Final = 0x9747B28C
+_MASK: Final = 0xFFFFFFFF
 
 
 class Feeder:
@@ -92,17 +95,17 @@ def murmur2(key: bytes, size: int) -> int:
 
     Source: Kafka, org.apache.kafka.common.utils.Utils.murmur2.
     """
-    number = 0x9747B28C ^ size
+    number = _SEED ^ size
     index = 0
     while size - index >= 4:
         word = key[index + 3]
         word = (word << 8) | key[index + 2]
         word = (word << 8) | key[index + 1]
         word = (word << 8) | key[index]
-        word = (word * 0x5BD1E995) & 0xFFFFFFFF
+        word = (word * 0x5BD1E995) & _MASK
         word ^= word >> 24
-        word = (word * 0x5BD1E995) & 0xFFFFFFFF
-        number = (number * 0x5BD1E995) & 0xFFFFFFFF
+        word = (word * 0x5BD1E995) & _MASK
+        number = (number * 0x5BD1E995) & _MASK
         number ^= word
         index += 4
     if index < size:
@@ -111,7 +114,7 @@ def murmur2(key: bytes, size: int) -> int:
         while place > index:
             place -= 1
             word = (word << 8) | key[place]
-        number = ((number ^ word) * 0x5BD1E995) & 0xFFFFFFFF
+        number = ((number ^ word) * 0x5BD1E995) & _MASK
     number ^= number >> 13
-    number = (number * 0x5BD1E995) & 0xFFFFFFFF
+    number = (number * 0x5BD1E995) & _MASK
     return number ^ (number >> 15)
