@@ -1,4 +1,4 @@
-"""Postgres to Kafka, exactly once, beside pg_recvlogical (stream) and psql's COPY (snapshot).
+"""Postgres into a log, beside pg_recvlogical (stream) and psql's COPY (snapshot).
 
 Each run of either side reads the same write-ahead log from a copy of the same slot; runs alternate.
 """
@@ -6,14 +6,17 @@ Each run of either side reads the same write-ahead log from a copy of the same s
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
 from benchmarks.e2e import workload
 from benchmarks.e2e.workload import Changes
@@ -27,6 +30,9 @@ class Run:
     wall_s: float
     cpu_s: float
     memory_bytes: int | None = None
+    # CPU seconds of the start, which are no part of `cpu_s`.
+    start_cpu_s: float = 0.0
+    threads: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,10 @@ class Comparison:
                 median(run.cpu_s for run in self.theirs) / millions, 2
             ),
             "memory_mib": round(max(run.memory_bytes or 0 for run in self.ours) / 2**20),
+            "start_cpu_s": round(median(run.start_cpu_s for run in self.ours), 2),
+            "threads_cpu_s_per_million": {
+                name: round(spent / millions, 2) for name, spent in self.ours[-1].threads
+            },
         }
 
 
@@ -73,20 +83,34 @@ def _measured(command: list[str], **options: object) -> Run:
     return Run(wall_s, cpu_s)
 
 
-class Bench:
-    """Both servers and a folder for configurations and state."""
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What lies between the database and the log: `log` is kafka, embedded or null."""
 
-    def __init__(self, postgres: PostgresServer, kafka: KafkaServer, folder: Path) -> None:
+    log: str = "kafka"
+    socket: str = "tcp"
+
+    def __str__(self) -> str:
+        return f"{self.log}, {'Unix socket' if self.socket == 'unix' else 'TCP'}"
+
+
+class Bench:
+    """The servers, a folder for configurations and state, and the way that is measured."""
+
+    def __init__(
+        self, postgres: PostgresServer, kafka: KafkaServer | None, folder: Path, way: Way
+    ) -> None:
         self._postgres = postgres
         self._kafka = kafka
         self._folder = folder
+        self.way = way
         self._count = 0
         workload.prepare(postgres)
 
-    def stream(self, rows_a_transaction: int, events: int, runs: int) -> Comparison:
-        """Drain the same changes with both."""
-        changes = workload.write(self._postgres, rows_a_transaction, events)
-        name = f"stream, {rows_a_transaction:,} rows a transaction"
+    def stream(self, changes: Changes, runs: int) -> Comparison:
+        """Drain these changes with both."""
+        rows = changes.rows_a_transaction
+        name = f"stream, {rows:,} row{'s' if rows > 1 else ''} a transaction, {self.way}"
         try:
             return self._compare(
                 name, changes.events, runs,
@@ -94,16 +118,16 @@ class Bench:
                 "pg_recvlogical",
             )  # fmt: skip
         finally:
-            workload.drop_slots(self._postgres)
+            workload.drop_slots(self._postgres, "run")
 
-    def snapshot(self, rows: int, runs: int) -> Comparison:
+    def snapshot(self, runs: int) -> Comparison:
         """Read the table, which the last stream left filled, with both."""
         with self._postgres.connect(workload.DATABASE) as connection:
             counted = connection.execute("SELECT count(*) FROM item").fetchone()
         assert counted is not None
-        assert counted[0] >= rows, counted
+        assert counted[0] > 0, counted
         return self._compare(
-            "initial snapshot, one table, one connection", counted[0], runs,
+            f"initial snapshot, one table, {self.way}", counted[0], runs,
             self._copy, lambda: self._capture("initial", counted[0]),
             "psql COPY ... TO STDOUT",
         )  # fmt: skip
@@ -126,6 +150,23 @@ class Bench:
             name, events, tuple(ours for _, ours in pairs), tuple(t for t, _ in pairs), reference
         )
 
+    def _url(self) -> str:
+        if self.way.socket == "tcp":
+            return self._postgres.url(workload.DATABASE)
+        folder = quote(str(self._postgres.folder), safe="")
+        return f"postgresql://postgres@{folder}:{self._postgres.port}/{workload.DATABASE}"
+
+    def _log(self) -> str:
+        if self.way.log == "kafka":
+            assert self._kafka is not None
+            return (
+                f"{{type: kafka, bootstrap_servers: '{self._kafka.bootstrap_servers}', "
+                "topics: {partitions: 1, replication_factor: 1}}"
+            )
+        return {"embedded": "{type: embedded}", "null": "{type: benchmarks.e2e.null_log}"}[
+            self.way.log
+        ]
+
     def _next(self) -> str:
         self._count += 1
         return f"run{self._count}"
@@ -136,7 +177,7 @@ class Bench:
         return _measured(
             [
                 str(self._postgres.binary("pg_recvlogical")),
-                f"--dbname={self._postgres.url(workload.DATABASE)}",
+                f"--dbname={self._url()}",
                 f"--slot={slot}", "--start", "--no-loop", "--file=/dev/null",
                 f"--endpos={changes.end}", "--option=proto_version=1",
                 f"--option=publication_names={workload.PUBLICATION}",
@@ -147,7 +188,7 @@ class Bench:
         return _measured(
             [
                 str(self._postgres.binary("psql")), "--no-psqlrc",
-                self._postgres.url(workload.DATABASE), "--command=COPY item TO STDOUT",
+                self._url(), "--command=COPY item TO STDOUT",
             ]
         )  # fmt: skip
 
@@ -160,14 +201,11 @@ class Bench:
             f"""
 name: {name}
 state_dir: {self._folder / name}
-log:
-  type: kafka
-  bootstrap_servers: {self._kafka.bootstrap_servers}
-  topics: {{partitions: 1, replication_factor: 1}}
+log: {self._log()}
 sources:
   bench:
     type: postgres
-    url: {self._postgres.url(workload.DATABASE)}
+    url: {self._url()}
     tables: [public.item]
     snapshot: {snapshot}
     slot: {name}
@@ -185,23 +223,44 @@ sources:
         result = json.loads(output)
         if result["events"] != events:
             raise SystemExit(f"{name} captured {result['events']} of {events} changes")
-        self._kafka.delete_topics(name)
-        return Run(result["wall_s"], result["cpu_s"], result["memory_bytes"])
+        if self._kafka is not None:
+            self._kafka.delete_topics(name)
+        shutil.rmtree(self._folder / name, ignore_errors=True)
+        return Run(
+            result["wall_s"],
+            result["cpu_s"] - result["start_cpu_s"],
+            result["memory_bytes"],
+            result["start_cpu_s"],
+            tuple(result["threads"].items()),
+        )
 
 
-def measure(scale: float, runs: int) -> list[dict[str, object]]:
-    """Every comparison; `scale` multiplies the sizes."""
-    with (
-        PostgresServer.start(settings=workload.SETTINGS) as postgres,
-        KafkaServer.start(bench=True) as kafka,
-        TemporaryDirectory(prefix="tw-bench") as folder,
-    ):
-        bench = Bench(postgres, kafka, Path(folder))
-        results = [
-            bench.stream(rows, int(events * scale), runs).content()
-            for rows, events in ((1, 200_000), (100, 600_000), (10_000, 1_000_000))
-        ]
-        results.append(bench.snapshot(int(500_000 * scale), runs).content())
+EVENTS = {1: 200_000, 100: 600_000, 10_000: 1_000_000}
+
+
+def measure(
+    parts: Collection[str], ways: Sequence[Way], rows: Sequence[int], scale: float, runs: int
+) -> list[dict[str, object]]:
+    """Every comparison of these parts (stream, snapshot); `scale` multiplies the sizes.
+
+    All ways of one part read the same data.
+    """
+    results: list[dict[str, object]] = []
+    with ExitStack() as stack:
+        postgres = stack.enter_context(PostgresServer.start(settings=workload.SETTINGS))
+        kafka = None
+        if any(way.log == "kafka" for way in ways):
+            kafka = stack.enter_context(KafkaServer.start(bench=True))
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="tw-bench")))
+        bench = Bench(postgres, kafka, folder, ways[0])
+        # A snapshot alone needs a filled table, too.
+        for number in rows if "stream" in parts else (10_000,):
+            changes = workload.write(postgres, number, int(EVENTS[number] * scale))
+            for bench.way in ways if "stream" in parts else ():
+                results.append(bench.stream(changes, runs).content())
+            workload.drop_slots(postgres)
+        for bench.way in ways if "snapshot" in parts else ():
+            results.append(bench.snapshot(runs).content())
         with postgres.connect() as connection:
             version = connection.execute("SHOW server_version").fetchone()
     assert version is not None
