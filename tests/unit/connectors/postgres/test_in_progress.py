@@ -1,6 +1,8 @@
 """What is kept of transactions in progress: frames, files, savepoints, limits."""
 
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -170,6 +172,44 @@ def test_commit_of_an_unknown_transaction_is_a_decode_error(tmp_path: Path) -> N
 
     with pytest.raises(DecodeError, match="transaction 9 is committed, of which nothing"):
         kept.commit(9)
+
+
+_GROWTH = """
+import resource, sys
+from pathlib import Path
+from connectors.postgres.blocks import Block
+from connectors.postgres.in_progress import TransactionsInProgress
+from connectors.postgres.spill import SpillFolder
+from tests.unit.connectors.postgres.replies import insert, streamed
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+kept = TransactionsInProgress(SpillFolder(Path(sys.argv[1]), None), 1 << 20)
+row = streamed(insert(1, bytes(1000)), 7)
+kept.start(7)
+before = peak()
+for number in range(200):
+    block = Block()
+    for _ in range(500):
+        block.keep(row)
+    kept.extend(7, block, number)
+transaction, rows = kept.commit(7), 0
+while lot := transaction.read(1000):
+    rows += len(lot)
+print(rows, peak() - before)
+"""
+
+
+def test_process_does_not_grow_with_the_transaction(tmp_path: Path) -> None:
+    """100 MB with a bound of 1 MiB: what is read and written at once comes on top."""
+    done = subprocess.run(
+        [sys.executable, "-c", _GROWTH, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    rows, grown_bytes = map(int, done.stdout.split())
+
+    assert rows == 100_000
+    assert grown_bytes < 16 << 20
 
 
 # --- files ----------------------------------------------------------------------------------------
