@@ -8,8 +8,8 @@ from typing import Final
 
 from cdc.event import ChangeEvent, Record, Topic
 from cdc.orders import Orders
-from cdc.rowless import BEGIN, END, HEARTBEAT, MESSAGE
-from cdc.schema import Bytes
+from cdc.rowless import BEGIN, END, HEARTBEAT, MESSAGE, STRUCTURE
+from cdc.schema import Bytes, TableSchema
 from cdc.serializers import rowless_schemas as schemas
 from cdc.serializers.debezium_plan import around, no_snapshot, source_parts
 from cdc.serializers.envelope import SourceIdentity
@@ -17,6 +17,12 @@ from cdc.serializers.json_values import quote, writer
 from cdc.serializers.mapping import as_bytes
 from cdc.serializers.options import Options
 from cdc.serializers.semantic import mapping
+from cdc.serializers.structure_json import (
+    structure_key_schema,
+    structure_value_schema,
+    structures_of,
+    table_changes,
+)
 
 
 def transaction_id(event: ChangeEvent) -> str:
@@ -62,11 +68,15 @@ class RowlessJson:
             BEGIN: self._begin,
             END: self._end,
             HEARTBEAT: self._heartbeat,
+            STRUCTURE: self._structure,
         }
         name, connector = identity.name, identity.connector
         self._messages = Topic(schemas.message_topic(name), compacted=False)
         self._transactions = Topic(schemas.transaction_topic(name), compacted=False)
         self._heartbeats = Topic(schemas.heartbeat_topic(name), compacted=False)
+        self._structures = Topic(name, compacted=False)
+        self._structure_key = around(structure_key_schema(connector), options)
+        self._structure_value = around(structure_value_schema(connector), options)
         self._content = mapping(Bytes(), options)
         self._message_key = around(schemas.message_key_schema(connector), options)
         self._message_value = around(
@@ -105,8 +115,27 @@ class RowlessJson:
         key = _within(self._message_key, b'{"prefix":' + prefix + b"}")
         return Record(self._messages, key, _within(self._message_value, value))
 
-    def _source(self, event: ChangeEvent, now_us: int) -> bytes:
-        """The source block, with a comma in front."""
+    def _structure(self, event: ChangeEvent, orders: Orders | None, now_us: int) -> Record:
+        del orders
+        old, new = structures_of(event)
+        table = new or old
+        assert table is not None, "one of them is there"
+        database = quote(table.database)
+        value = (
+            b'{%b,"ts_ms":%d,"databaseName":%b,"schemaName":%b,"ddl":null,"tableChanges":%b}'
+            % (
+                self._source(event, now_us, table)[1:],
+                now_us // 1000,
+                database,
+                quote(table.namespace),
+                table_changes(old, new),
+            )
+        )
+        key = _within(self._structure_key, b'{"databaseName":' + database + b"}")
+        return Record(self._structures, key, _within(self._structure_value, value))
+
+    def _source(self, event: ChangeEvent, now_us: int, table: TableSchema | None = None) -> bytes:
+        """The source block, with a comma in front; of `table` where the event is about one."""
         transaction = event.transaction
         xid = b"null"
         # A message outside transactions is itself the last thing that is complete, and the log
@@ -119,7 +148,7 @@ class RowlessJson:
                 prior = b'\\"%d\\"' % transaction.prior_position
             if transaction.xid is not None:
                 xid = b"%d" % transaction.xid
-        head, middle = source_parts(event.table, self._identity, self._options)
+        head, middle = source_parts(table or event.table, self._identity, self._options)
         return b"%b%d%b%d%b" % (
             head % (b"%d" % (us // 1000), no_snapshot(self._options), prior),
             event.position,

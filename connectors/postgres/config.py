@@ -135,6 +135,11 @@ class Config(BaseModel):
     exclude_messages: tuple[str, ...] = Field(
         default=(), description="Prefixes not to capture although `messages` names them."
     )
+    schema_changes: bool = Field(
+        default=False,
+        description="Write a record about each change of a captured table's structure to the topic "
+        "that is named like the prefix, in front of the first change that has it.",
+    )
     new_tables_interval_s: float = Field(
         default=5.0,
         ge=0.1,

@@ -13,7 +13,7 @@ from cdc.checkpoint import Checkpoint, decode_part, encode_part
 from cdc.errors import DecodeError, SchemaError
 from cdc.schema import TableSchema
 from connectors.postgres.logical_types import TypeFacts, Types, types_of
-from connectors.postgres.resolution import KnownColumn, KnownTable
+from connectors.postgres.resolution import KnownColumn, KnownTable, places
 
 TABLE: Final = "facts:"
 TYPE: Final = "type:"
@@ -97,6 +97,7 @@ def _content(known: KnownTable) -> dict[str, object]:
         "key": list(known.key),
         "key_primary": known.key_primary,
         "key_made": known.key_made,
+        "streamed": [column.name for column in known.schema.columns],
         "toasts": known.toasts,
         "ancestors": list(known.ancestors),
     }
@@ -104,18 +105,22 @@ def _content(known: KnownTable) -> dict[str, object]:
 
 def _table_of(name: str, content: Mapping[str, object]) -> KnownTable:
     try:
-        schema = TableSchema.from_canonical(json.dumps(content["schema"]))
+        whole = TableSchema.from_canonical(json.dumps(content["schema"]))
         columns = tuple(
             KnownColumn(int(oid), int(typmod), bool(not_null), int(made), logical)
             for (oid, typmod, not_null, made), logical in zip(
-                _list(content["columns"]), schema.columns, strict=True
+                _list(content["columns"]), whole.columns, strict=True
             )
         )
+        key = tuple(str(column) for column in _list(content["key"]))
+        streamed = _list(content["streamed"])
+        kept = tuple(column for column in whole.columns if column.name in streamed)
+        schema = replace(whole, columns=kept, key=places(key, kept))
         return KnownTable(
             _int(content["oid"]),
             schema,
             columns,
-            tuple(str(column) for column in _list(content["key"])),
+            key,
             bool(content["key_primary"]),
             _int(content["key_made"]),
             bool(content["toasts"]),

@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 
 from cdc.protocols import Heartbeat, SourceContext
+from connectors.postgres.announcements import Announcements
 from connectors.postgres.config import Config
 from connectors.postgres.emission import Emission
 from connectors.postgres.facts import Facts
@@ -36,6 +37,7 @@ def begin_stream(
     facts: Facts,
     marks: Marks,
     connection: Callable[[], Connection],
+    announcements: Announcements | None,
 ) -> Streaming:
     """The stream behind `resume`, over a connection that has started it.
 
@@ -49,7 +51,7 @@ def begin_stream(
         context.excluded_columns,
         facts,
     )
-    return Streaming(
+    streaming = Streaming(
         replication,
         resume,
         structures,
@@ -67,6 +69,9 @@ def begin_stream(
         ),
         Outcomes(connection),
     )
+    if announcements is not None:
+        streaming.announce(announcements)
+    return streaming
 
 
 def newcomers_of(config: Config, context: SourceContext, names: Names, facts: Facts) -> Newcomers:
@@ -77,6 +82,7 @@ def newcomers_of(config: Config, context: SourceContext, names: Names, facts: Fa
         made_by(names.pipeline, names.source),
         context.excluded_columns,
         facts,
+        Announcements(facts) if config.schema_changes else None,
     )
 
 

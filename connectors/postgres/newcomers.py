@@ -14,8 +14,10 @@ from typing import Any, Final, LiteralString
 import psycopg
 
 from cdc.errors import SchemaError, SourceRefused
+from cdc.event import ChangeEvent
 from cdc.notes import Note
 from connectors.postgres import catalog
+from connectors.postgres.announcements import Announcements
 from connectors.postgres.config import Config
 from connectors.postgres.connection import rows_of
 from connectors.postgres.facts import Facts
@@ -107,7 +109,8 @@ class _Known:
 class Newcomers:
     """A watch that finds new tables, and says when their rows can be read.
 
-    `tables` are all that are captured now. `parts` are for the checkpoint: take them with a batch.
+    `tables` are all that are captured now. `parts` are for the checkpoint, `events` tell of tables
+    that came or went: take both with a batch.
     `problems` says why tables are not captured, one sentence each.
     """
 
@@ -120,8 +123,11 @@ class Newcomers:
         comment: str,
         excluded_columns: catalog.ExcludedColumns,
         facts: Facts,
+        announcements: Announcements | None,
     ) -> None:
-        """`facts` get those of new tables."""
+        """`facts` get those of new tables. `announcements` tell of new and dropped ones."""
+        self.announcements = announcements
+        self.events: list[ChangeEvent] = []
         self.parts: dict[str, bytes | None] = {}
         self.problems: dict[Identity, str] = {}
         self._large: dict[Identity, str] = {}
@@ -165,6 +171,11 @@ class Newcomers:
         if not self._arrivals or now_s >= self._look_s:
             self._find(connection)
             self._look_s = now_s + self._config.new_tables_interval_s
+
+    def take_events(self) -> list[ChangeEvent]:
+        """What there is to tell; once."""
+        events, self.events = self.events, []
+        return events
 
     @property
     def notes(self) -> tuple[Note, ...]:
@@ -280,6 +291,8 @@ class Newcomers:
             return f"table {table.qualified_name} is new and not captured: {error}"
         for found in facts.values():
             self._facts.remember(found.known(table.ancestors), found.types)
+            if self.announcements is not None:
+                self.events += self.announcements.came(found.schema)
         return None
 
     def _expect(self, connection: Connection, tables: Sequence[CapturedTable]) -> None:
@@ -308,7 +321,11 @@ class Newcomers:
             self._leaving[self._mark(connection)] = frozenset(leaving)
 
     def _forget(self, oids: frozenset[int]) -> None:
-        self._facts.forget(oids - {oid for _, oid in self._known.tables})
+        gone = oids - {oid for _, oid in self._known.tables}
+        for oid in gone & self._facts.tables.keys():
+            if self.announcements is not None:
+                self.events += self.announcements.went(self._facts.tables[oid].schema)
+        self._facts.forget(gone)
 
     def _await(self, connection: Connection) -> None:
         for arrival in self._arrivals:

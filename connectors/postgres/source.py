@@ -135,8 +135,7 @@ class PostgresSource:
             self._standing.waiting_to = "opening the snapshot's view"
             self._step = self._await_view
         else:
-            # What came while the source was stopped is read where the stream is by now, not before
-            # the changes of a table that had the name before.
+            # New tables are read behind the changes of those that had their names before.
             self._newcomers.begin(plan.tables, plan.unread)
             self._plan = replace(plan, unread=())
             self._end_snapshot(plan.resume)
@@ -300,6 +299,7 @@ class PostgresSource:
             self._facts,
             self._marks,
             self._connection,
+            self._newcomers.announcements,
         )
         self._watches = Watches(self._connection)
         home, beat = self._dialer.home, self._context.heartbeat
@@ -313,10 +313,10 @@ class PostgresSource:
         """Changes; the rows of new tables in between, at the end of a transaction."""
         streaming, newcomers = self._streaming, self._newcomers
         assert streaming is not None
-        if newcomers.parts:
+        if newcomers.parts or newcomers.events:
             self._unsaved.update(newcomers.parts)
             newcomers.parts.clear()
-            return Batch([], self._changed_parts(), None, 0)
+            return Batch(newcomers.take_events(), self._changed_parts(), None, 0)
         self._marks.held = newcomers.expects
         position = streaming.position
         unread = () if position.started is not None else newcomers.ready(position.lsn)

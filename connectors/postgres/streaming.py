@@ -7,6 +7,7 @@ from typing import Final
 from cdc.checkpoint import Checkpoint, Position
 from cdc.event import Batch, ChangeEvent
 from cdc.protocols import OpenTransactions
+from connectors.postgres.announcements import Announcements
 from connectors.postgres.assemble import Assembler
 from connectors.postgres.emission import Emission
 from connectors.postgres.facts import Facts
@@ -48,6 +49,7 @@ class Streaming:
         )
         self._structures = structures
         self._facts = facts
+        self._announcements: Announcements | None = None
         self._resume = resume
         self._marks = marks
         self._told = resume.position
@@ -59,6 +61,10 @@ class Streaming:
     def position(self) -> StreamPosition:
         """Where to go on behind what `poll` has returned."""
         return self._assembler.position
+
+    def announce(self, announcements: Announcements) -> None:
+        """Put changes of structures among the events."""
+        self._announcements = announcements
 
     @property
     def lsn(self) -> Lsn:
@@ -95,6 +101,8 @@ class Streaming:
                 return []
             events = self._assembler.feed(payloads)
         self._structures.agree(events)
+        if self._announcements is not None and events:
+            events = self._announcements.among(events)
         self._replication.confirm(self._assembler.lsn, Lsn(0))
         self._answer()
         return events

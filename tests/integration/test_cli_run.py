@@ -65,6 +65,23 @@ def test_until_current_ends_when_every_row_is_in_the_sink(
     assert "everything that was committed before the start is in every sink" in second.err
 
 
+def test_a_column_that_is_added_reaches_the_store(
+    shop: Folder, postgres_database: PostgresDatabase
+) -> None:
+    first = shop.cdc("run", "--until-current")
+    postgres_database.execute(
+        "ALTER TABLE products ADD COLUMN price int NOT NULL DEFAULT 7",
+        "UPDATE products SET price = 9 WHERE id = 1",
+    )
+
+    second = shop.cdc("run", "--until-current")
+
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    with closing(sqlite3.connect(shop.path / "products.sqlite")) as file:
+        stored = file.execute("SELECT document FROM documents WHERE id = '1'").fetchone()
+    assert json.loads(stored[0]) == {"id": 1, "name": "product 1", "price": 9}
+
+
 def test_check_says_ready_and_exits_0(shop: Folder) -> None:
     result = shop.cdc("check")
 

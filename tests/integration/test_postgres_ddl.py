@@ -4,6 +4,7 @@ Every case runs twice: `followed` reads after each statement, `behind` stops the
 all of it, drops what can be dropped, and reads then.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ import pytest
 from cdc.errors import SchemaError
 from cdc.event import UNCHANGED, ChangeEvent
 from cdc.schema import NO_DEFAULT, Array, Enum, TableSchema
+from cdc.serializers.debezium_json import DebeziumJson
+from cdc.serializers.envelope import SourceIdentity
+from cdc.serializers.options import Options
 from connectors.postgres import catalog, structures
 from tests.integration.postgres_capture import Capture
 from tests.lab.postgres_database import PostgresDatabase
@@ -596,3 +600,56 @@ def test_generated_columns_are_captured_where_the_publication_has_them(
 
     assert capture.state()["public.t"] == {(1,): (1, 2), (2,): (2, 4)}
     assert len({shape(event.table) for event in capture.events}) == 1
+
+
+def test_changes_of_structures_are_records_in_front_of_the_first_row(
+    postgres_database: PostgresDatabase, tmp_path: Path
+) -> None:
+    postgres_database.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    with Capture(postgres_database.url, tmp_path, schema_changes=True) as capture:
+        capture.until_current()
+        postgres_database.execute(
+            "INSERT INTO t VALUES (1)",
+            "ALTER TABLE t ADD v varchar(9) NOT NULL DEFAULT 'd'",
+            "INSERT INTO t VALUES (2, 'x')",
+            "INSERT INTO t VALUES (3, 'x')",
+        )
+        capture.until_current()
+        capture.restart()
+        postgres_database.execute("INSERT INTO t VALUES (4, 'x')")
+        capture.until_current()
+        postgres_database.execute("CREATE TABLE u (id int PRIMARY KEY)")
+        capture.until_current()
+        postgres_database.execute("INSERT INTO u VALUES (1)", "DROP TABLE t")
+        capture.until(lambda: len([one for one in capture.events if one.op == "s"]) == 3)
+
+    identity = SourceIdentity("postgresql", "shop", "1")
+    serializer = DebeziumJson(
+        identity, Options(), None, compacts=False, pipeline="p", clock_us=lambda: 0
+    )
+    topics = []
+    changes = []
+    for record in serializer.encode(capture.events):
+        if not record.topic.internal:
+            topics.append(record.topic.name)
+        if record.topic.name == "shop":
+            assert record.value is not None
+            changes.append(json.loads(record.value))
+    assert topics == [
+        "shop.public.t", "shop", "shop.public.t", "shop.public.t", "shop.public.t", "shop",
+        "shop.public.u", "shop",
+    ]  # fmt: skip
+    assert [(each["tableChanges"][0]["type"], each["source"]["table"]) for each in changes] == [
+        ("ALTER", "t"), ("CREATE", "u"), ("DROP", "t"),
+    ]  # fmt: skip
+    change = changes[0]
+    assert change["ddl"] is None
+    assert (change["source"]["schema"], change["source"]["table"]) == ("public", "t")
+    (altered,) = change["tableChanges"]
+    assert altered["type"] == "ALTER"
+    assert altered["id"] == f'"{postgres_database.name}"."public"."t"'
+    assert altered["table"]["primaryKeyColumnNames"] == ["id"]
+    assert [
+        (column["name"], column["jdbcType"], column["typeName"], column["optional"])
+        for column in altered["table"]["columns"]
+    ] == [("id", 4, "int4", False), ("v", 12, "varchar", False)]

@@ -1,6 +1,7 @@
 """Records that are no rows, byte for byte as Debezium writes them, and places in transactions."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from cdc.rowless import (
     rowless_table,
     structure_event,
 )
-from cdc.schema import Column, Int64, String, TableSchema
+from cdc.schema import Array, Column, Decimal, Enum, Int64, Json, String, TableSchema
 from cdc.serializers.debezium_json import DebeziumJson
 from cdc.serializers.envelope import SourceIdentity
 from cdc.serializers.options import Options
@@ -222,8 +223,66 @@ def test_heartbeat_is_written_as_debezium_writes_it() -> None:
     assert record.all_headers() == []
 
 
-def test_structure_has_no_record_here() -> None:
-    assert encoded(structure_event(ROWLESS, None, T3, None, 5)) == []
+WIDER = replace(
+    T3,
+    columns=(
+        *T3.columns,
+        Column("c", String("bpchar", 4), default="ab  "),
+        Column("n", Decimal(12, 2)),
+        Column("m", Enum(("x", "y"))),
+        Column("a", Array(Int64())),
+        Column("j", Json()),
+    ),
+)
+
+
+def test_structure_is_a_record_on_the_topic_of_the_prefix() -> None:
+    (record,) = encoded(structure_event(ROWLESS, T3, WIDER, TRANSACTION, 5))
+
+    assert record.topic.name == "acme"
+    assert record.key == b'{"databaseName":"depot"}'
+    assert record.value is not None
+    content = json.loads(record.value)
+    (change,) = content.pop("tableChanges")
+    source = content.pop("source")
+    assert (source["schema"], source["table"], source["lsn"]) == ("public", "t3", 5)
+    assert content == {
+        "ts_ms": NOW_US // 1000,
+        "databaseName": "depot",
+        "schemaName": "public",
+        "ddl": None,
+    }
+    assert (change["type"], change["id"]) == ("ALTER", '"depot"."public"."t3"')
+    names = ("name", "jdbcType", "typeName", "length", "scale", "position", "optional")
+    assert [tuple(column[name] for name in names) for column in change["table"]["columns"]] == [
+        ("id", -5, "int8", None, None, 1, False),
+        ("v", 12, "text", None, None, 2, True),
+        ("c", 1, "bpchar", 4, None, 3, True),
+        ("n", 2, "numeric", 12, 2, 4, True),
+        ("m", 1111, "enum", None, None, 5, True),
+        ("a", 2003, "_int8", None, None, 6, True),
+        ("j", 1111, "json", None, None, 7, True),
+    ]
+    assert [column["defaultValueExpression"] for column in change["table"]["columns"][:3]] == [
+        None, None, "ab  ",
+    ]  # fmt: skip
+    assert change["table"]["columns"][4]["enumValues"] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind"), [(None, T3, "CREATE"), (T3, None, "DROP"), (T3, WIDER, "ALTER")]
+)
+def test_structure_says_what_became_of_the_table(
+    old: TableSchema | None, new: TableSchema | None, kind: str
+) -> None:
+    (record,) = encoded(structure_event(ROWLESS, old, new, None, 5), schemas=True)
+
+    assert record.value is not None
+    whole = json.loads(record.value)
+    assert whole["schema"]["name"] == "io.debezium.connector.postgresql.SchemaChangeValue"
+    (change,) = whole["payload"]["tableChanges"]
+    assert change["type"] == kind
+    assert (change["table"] is None) == (new is None)
 
 
 def test_rows_around_what_is_no_row_are_as_they_were() -> None:

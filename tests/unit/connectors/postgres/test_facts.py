@@ -25,7 +25,7 @@ def known(oid: int, *types: int) -> KnownTable:
         KnownColumn(kind, -1, kind == 23, 7, Column(f"c{place}", kinds[kind], kind != 23))
         for place, kind in enumerate(types)
     )
-    schema = TableSchema("db", "public", f"t{oid}", tuple(each.logical for each in columns), ())
+    schema = TableSchema("db", "public", f"t{oid}", tuple(each.logical for each in columns), (0,))
     return KnownTable(oid, schema, columns, ("c0",), True, 8, True, ("public.root",))
 
 
