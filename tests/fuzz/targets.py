@@ -168,6 +168,24 @@ def _stream_seeds() -> Iterator[bytes]:
             )
         )
     )
+    yield joined(
+        iter(
+            (
+                replies.stream_start(7),
+                replies.streamed(replies.relation(16, "t", ("id", "v")), 7),
+                replies.streamed(replies.insert(16, b"1", None, lsn=90), 7),
+                replies.streamed(replies.insert(16, b"2", None, lsn=91), 8),
+                replies.stream_stop(),
+                replies.message("p", b"content", 95, transactional=False),
+                replies.stream_abort(7, 8),
+                replies.stream_start(7, first=False),
+                replies.streamed(replies.message("p", b"content", 96, transactional=True), 7),
+                replies.stream_stop(),
+                replies.stream_commit(7, 100, 108),
+                replies.keepalive(200),
+            )
+        )
+    )
 
 
 def copy_line(data: bytes) -> None:

@@ -309,3 +309,144 @@ def test_nobody_is_told_of_the_transaction_of_a_heartbeat() -> None:
     told = [(event.op, event.transaction.id) for event in events if event.transaction]
     assert told == [("b", "9"), ("m", "9"), ("e", "9"), ("b", "10"), ("e", "10")]
     assert assembler.lsn == 510
+
+
+# --- transactions in progress ---------------------------------------------------------------------
+
+
+def block(xid: int, *payloads: bytes) -> list[bytes]:
+    """A streamed block whose messages are all of the transaction itself."""
+    inside = [replies.streamed(payload, xid) for payload in payloads]
+    return [replies.stream_start(xid), *inside, replies.stream_stop()]
+
+
+@pytest.mark.parametrize(
+    "payloads",
+    [
+        [replies.stream_stop()],
+        [replies.stream_commit(7, 200, 210)],
+        [replies.stream_start(7), replies.stream_start(8)],
+        [replies.stream_start(7), begin(200, 8)],
+        [replies.stream_start(7), replies.stream_commit(7, 200, 210)],
+        [begin(200, 7), replies.stream_start(8)],
+        [begin(200, 7), replies.stream_commit(7, 200, 210)],
+        [replies.message("p", b"", 150, transactional=True)],
+        [begin(200, 7), replies.message("p", b"", 150, transactional=False)],
+        [*block(7, insert(1, b"x")), replies.stream_commit(7, 200, 210)],
+    ],
+)
+def test_blocks_out_of_order_are_a_decode_error(payloads: list[bytes]) -> None:
+    with pytest.raises(DecodeError):
+        replies.fed(replies.assembler(START, resolve), payloads)
+
+
+def test_large_transaction_is_given_in_lots_and_what_follows_behind_it() -> None:
+    inserts = [insert(1, b"%d" % number) for number in range(2500)]
+    following = replies.assembler(START, resolve)
+
+    events = [
+        following.feed(
+            [
+                *block(7, replies.relation(1), *inserts),
+                replies.stream_commit(7, 200, 210),
+                *transaction(8, 300, 1),
+            ]
+        )
+    ]
+    places = [following.position]
+    while following.behind:
+        events.append(following.go_on())
+        places.append(following.position)
+
+    # A description is one of the thousand messages of the first lot.
+    assert [len(lot) for lot in events] == [999, 1000, 502]
+    assert [Started(7, Lsn(200), 999), Started(7, Lsn(200), 1999), None] == [
+        place.started for place in places
+    ]
+    assert places[-1].lsn == 310
+
+
+def test_newer_description_outlives_that_of_a_transaction_in_progress() -> None:
+    """A column list that was changed meanwhile: the server does not describe the table again."""
+    narrow, wide = replies.relation(1, "t", ("id",)), replies.relation(1, "t", ("id", "v"))
+    following = replies.assembler(START, resolve)
+
+    events = replies.fed(
+        following,
+        [
+            *block(7, narrow, insert(1, b"1")),
+            begin(200, 8),
+            wide,
+            insert(1, b"2", b"two"),
+            commit(200, 210),
+            replies.stream_commit(7, 300, 310),
+            begin(400, 9),
+            insert(1, b"3", b"three"),
+            commit(400, 410),
+        ],
+    )
+
+    assert [tuple(event.after) for event in events if event.after] == [
+        ("2", "two"),
+        ("1",),
+        ("3", "three"),
+    ]
+
+
+def test_description_in_a_transaction_in_progress_holds_behind_its_commit() -> None:
+    events = replies.fed(
+        replies.assembler(START, resolve),
+        [
+            *block(7, replies.relation(1), insert(1, b"1")),
+            replies.stream_commit(7, 300, 310),
+            begin(400, 9),
+            insert(1, b"2"),
+            commit(400, 410),
+        ],
+    )
+
+    assert [tuple(event.after) for event in events if event.after] == [("1",), ("2",)]
+
+
+def test_message_outside_moves_the_position_to_its_end_and_is_not_repeated() -> None:
+    sent = [replies.message("p", b"x", 150, transactional=False), *transaction(7, 200, 1)]
+    following = replies.assembler(START, resolve)
+
+    first = following.feed(sent[:1])
+    again = replies.fed(replies.assembler(following.position, resolve), sent)
+
+    assert StreamPosition(Lsn(150), Lsn(150)) == following.position
+    assert [event.op for event in first] == ["m"]
+    assert [
+        (event.op, event.transaction.prior_position) for event in again if event.transaction
+    ] == [("c", 150)]
+
+
+def test_heartbeat_of_our_own_moves_the_position_and_nothing_else() -> None:
+    following = replies.assembler(START, resolve)
+
+    events = following.feed([replies.message(HEARTBEAT_PREFIX, b"", 150, transactional=False)])
+
+    assert events == []
+    assert StreamPosition(Lsn(150)) == following.position
+
+
+def test_begin_and_end_come_once_and_for_empty_transactions_too() -> None:
+    stream = [*transaction(7, 200, 1), *transaction(8, 300, 0)]
+    wanted = Emission("d", transactions=True)
+    whole = replies.fed(replies.assembler(START, resolve, emission=wanted), stream)
+
+    for cut in range(len(stream) + 1):
+        first = replies.assembler(START, resolve, emission=wanted)
+        before = replies.fed(first, stream[:cut])
+        behind = replies.fed(replies.assembler(first.position, resolve, emission=wanted), stream)
+
+        assert [event.op for event in whole] == [event.op for event in before + behind]
+    assert [(event.op, event.ordinal) for event in whole] == [
+        ("b", 0),
+        ("c", 0),
+        ("e", 1),
+        ("b", 0),
+        ("e", 0),
+    ]
+    assert [event.position for event in whole if event.op == "e"] == [210, 310]

@@ -8,6 +8,14 @@ from hypothesis import strategies as st
 
 from cdc.errors import DecodeError
 from cdc.event import UNCHANGED, ChangeEvent, Transaction
+from connectors.postgres.messages import (
+    EPOCH_US,
+    LogicalMessage,
+    StreamAbort,
+    StreamCommit,
+    StreamStart,
+    StreamStop,
+)
 from connectors.postgres.pgoutput import (
     Begin,
     Commit,
@@ -237,6 +245,33 @@ def test_error_says_what_and_where(payload: bytes, message: str) -> None:
 
     with pytest.raises(DecodeError, match=message):
         decoder.decode([payload], 0, [])
+
+
+STREAMED = (
+    (replies.stream_start(7), StreamStart(7, first=True)),
+    (replies.stream_start(7, first=False), StreamStart(7, first=False)),
+    (replies.stream_stop(), StreamStop()),
+    (replies.stream_commit(7, 100, 108, EPOCH_US + 5), StreamCommit(7, 100, 108, EPOCH_US + 5)),
+    (replies.stream_abort(7, 9), StreamAbort(7, 9)),
+    (
+        replies.message("Ünï", b"\0\xff", 96, transactional=True),
+        LogicalMessage(96, True, "Ünï", b"\0\xff"),
+    ),
+    (
+        replies.message("", b"", 96, transactional=False),
+        LogicalMessage(96, False, "", b""),
+    ),
+)
+
+
+@pytest.mark.parametrize(("payload", "message"), STREAMED)
+def test_messages_of_protocol_2_are_read_and_nothing_shorter_or_longer_is(
+    payload: bytes, message: Message
+) -> None:
+    assert message == Decoder().decode([payload], 0, [])
+    for damaged in [payload[:size] for size in range(len(payload))] + [payload + b"\0"]:
+        with pytest.raises(DecodeError):
+            Decoder().decode([damaged], 0, [])
 
 
 def test_change_outside_a_transaction_is_a_decode_error() -> None:
