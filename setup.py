@@ -25,6 +25,7 @@ HOT_MODULES = [
     "connectors.postgres.blocks",
     "connectors.postgres.pgoutput",
     "connectors.postgres.values",
+    "connectors.postgres.copy_drain",
     "connectors.postgres.copy_text",
 ]
 CHOICE = os.environ.get("CDC_BUILD", "auto")
