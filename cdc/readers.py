@@ -4,6 +4,7 @@ Each has a socket of its own, whose buffer is the only place where lots wait: a 
 of the writer blocks. What a reader says goes to the writer as it is.
 """
 
+import contextlib
 import select
 import socket
 import subprocess
@@ -27,6 +28,10 @@ TASKS_EACH: Final = 2
 
 END_S: Final = 0.5
 """How long a reader may take to end by itself, and then to die of SIGTERM, before SIGKILL."""
+
+
+LastWords = tuple[str, str, str, float | None, bool]
+"""Of an error: name of its class, message, hint, the peer's wish, and whether it is retriable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +133,7 @@ class ReaderPool:
         if message[0] == "error":
             # Its last words: it ends by itself.
             reader.tasks.clear()
-            raise _error(*cast("tuple[str, str, str, float | None, bool]", message[1:]))
+            raise _error(*cast("LastWords", message[1:]))
         task, packed, rows, size_bytes, note = cast(
             "tuple[int, Packed | None, int, int, Plain]", message
         )
@@ -138,6 +143,12 @@ class ReaderPool:
         return ReaderLot(task, self._unpacker.records(packed), rows, size_bytes, note, ended=False)
 
     def _lost(self, reader: _Reader) -> CdcError:
+        # It may have said why before it went.
+        with contextlib.suppress(PeerGone):
+            while (message := reader.frames.receive(wait=False)) is not None:
+                if message[0] == "error":
+                    reader.tasks.clear()
+                    return _error(*cast("LastWords", message[1:]))
         try:
             code = reader.process.wait(END_S)
         except subprocess.TimeoutExpired:

@@ -25,6 +25,11 @@ PAGE_BYTES = 8192
 SMALL: dict[str, Any] = {"snapshot_chunk_bytes_max": 4 * PAGE_BYTES, "snapshot_lot_rows_max": 100}
 THREE: dict[str, Any] = {"snapshot_readers": 3, **SMALL}
 
+WAITING = (
+    "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    " AND query LIKE 'ALTER TABLE%'"
+)
+
 TABLES = (
     "CREATE TABLE t (id int PRIMARY KEY, v text, n numeric(12,4), j jsonb)",
     """INSERT INTO t SELECT g, repeat('v' || g, g % 50), g / 7.0, jsonb_build_object('g', g)
@@ -190,6 +195,9 @@ def test_table_rewritten_between_two_chunks_is_noticed(
         target=postgres_database.execute, args=["ALTER TABLE t ALTER id TYPE bigint"]
     )
     rewrite.start()
+    with postgres_database.connect() as judge:
+        while rewrite.is_alive() and not judge.execute(WAITING).fetchone():
+            pass
 
     with pytest.raises(TransientError, match=r"public\.t was dropped, rewritten or altered"):
         capture.until_streaming()

@@ -197,6 +197,17 @@ def test_a_reader_that_is_gone_takes_no_task(start: Start) -> None:
         pool.give(("rows", 1))
 
 
+def test_why_a_reader_ended_is_heard_when_it_is_given_a_task_too(start: Start) -> None:
+    """The pipe is broken by then, but what was said before is still in it."""
+    pool = start(1)
+    process = pool._readers[0].process
+    pool.give(("refused", 0))
+    process.wait()
+
+    with pytest.raises(SourceRefused, match="the database wants nothing of this"):
+        pool.give(("rows", 1))
+
+
 def test_a_reader_that_cannot_be_started_leaves_no_other_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
