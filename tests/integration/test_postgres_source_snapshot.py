@@ -11,6 +11,7 @@ import pytest
 from cdc.errors import SchemaError, SourceRefused, TransientError
 from cdc.event import Batch, RawRow
 from connectors.postgres.resume import resume_of
+from tests.integration import odd_type
 from tests.integration.postgres_capture import Capture, rows_in
 from tests.lab.postgres_database import PostgresDatabase
 
@@ -377,10 +378,14 @@ def drop_slot(database: PostgresDatabase, slot: str) -> None:
 def test_type_that_is_not_supported_is_named_before_anything_is_made(
     postgres_database: PostgresDatabase, tmp_path: Path
 ) -> None:
-    postgres_database.execute("CREATE TABLE t (id int PRIMARY KEY, shape polygon)")
+    postgres_database.execute(
+        odd_type.MAKE,
+        "CREATE TABLE t (id int PRIMARY KEY, place public.odd_place)",
+        odd_type.SPOIL,
+    )
     capture = Capture(postgres_database.url, tmp_path)
     try:
-        with pytest.raises(SchemaError, match=r"public\.t\.shape \(polygon\)"):
+        with pytest.raises(SchemaError, match=r"public\.t\.place \(public\.odd_place\)"):
             capture.start()
     finally:
         capture.close()
