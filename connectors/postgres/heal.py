@@ -17,8 +17,8 @@ from connectors.postgres.tables import CapturedTable, captured_tables
 _DATABASE: Final[LiteralString] = "SELECT pg_catalog.current_database()::pg_catalog.text"
 _TABLES_SHOWN: Final = 20
 _DELETES: Final = (
-    "Rows that were deleted since the slot was lost are NOT found by this: stores keep them until "
-    "they are filled afresh."
+    "Rows that went away meanwhile (deletes since the slot was lost, changes that a failover lost) "
+    "are NOT found by this: stores keep them until they are filled afresh."
 )
 
 
@@ -101,7 +101,13 @@ def _found(slot: SlotState | None) -> str:
         return "is gone"
     if slot.lost:
         return f"is invalidated: {slot.lost}"
-    return f"is there, and nothing behind {slot.confirmed} is lost"
+    # Whether the stored position fits to this server is for the source to say: what is stored may
+    # be in use by a daemon, and after a failover it may lie beyond what the new primary has.
+    return (
+        f"is there, and the server can send what was committed behind {slot.confirmed}; this says "
+        "nothing about what the log holds and the server no longer has (after a failover, or a "
+        "backup that was restored)"
+    )
 
 
 def _deed(slot: SlotState | None, name: str, config: Config) -> str:

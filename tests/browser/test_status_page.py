@@ -10,7 +10,7 @@ import pytest
 from cdc.admin.server import AdminServer
 from tests.lab import ChromiumServer
 from tests.lab.browser import Browser
-from tests.unit.cdc.admin.daemons import FAILED, SINK, SNAPSHOTTING, SOURCE, ChosenDaemon
+from tests.unit.cdc.admin.daemons import FAILED, NOTED, SINK, SNAPSHOTTING, SOURCE, ChosenDaemon
 
 pytestmark = pytest.mark.browser
 LAMP = {"target": "public.products", "id": "7", "document": {"id": 7, "name": "Blue lamp <b>x</b>"}}
@@ -65,6 +65,23 @@ def test_failed_sink_shows_its_error_and_the_remedy(page: Browser, daemon: Chose
     assert "Redis refuses the password" in page.text("[data-name=cache] .problem")
     assert "Check the sink's url" in page.text("[data-name=cache] .problem")
     page.wait_for("document.querySelectorAll('#wires path.broken').length === 1")
+
+
+def test_notes_of_a_source_are_shown_as_text_while_they_are_true(
+    page: Browser, daemon: ChosenDaemon
+) -> None:
+    daemon.workers = (NOTED, SINK)
+    page.wait_for("document.querySelectorAll('[data-name=shop] .notes li').length === 2")
+
+    assert page.text("#state") == "degraded"
+    assert "an old transaction is waited for" in page.text("[data-name=shop] .notes")
+    alert = page.text("[data-name=shop] .notes li[data-severity=alert]")
+    assert 'slot "<b>shop</b>" keeps 9.0 GiB' in alert
+    assert "Raise wal_guard." in alert
+    assert page.evaluate("document.querySelectorAll('.notes b').length") == 0
+
+    daemon.workers = (SOURCE, SINK)
+    page.wait_for("document.querySelectorAll('.notes li').length === 0")
 
 
 def test_snapshot_has_a_bar_a_table_and_it_goes_away(page: Browser, daemon: ChosenDaemon) -> None:

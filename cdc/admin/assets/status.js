@@ -98,6 +98,7 @@ function drawCard(card, worker, now, curve) {
   figures(card.querySelector(".figures"), pairs || []);
   drawCurve(card, curve);
   drawProblem(card.querySelector(".problem"), worker, now, state);
+  drawNotes(card.querySelector(".notes"), (progress && progress.notes) || []);
   card.querySelector(".more").textContent = more(worker, progress);
 }
 
@@ -110,6 +111,17 @@ function drawProblem(box, worker, now, state) {
   box.querySelector(".hint").textContent = problem.hint;
   const over = state === "healthy" ? "; it has passed" : "";
   box.querySelector(".when").textContent = ago(problem.at_us, now) + over;
+}
+
+function drawNotes(list, notes) {
+  list.replaceChildren(...notes.map((note) => {
+    const [item, message, hint] = ["li", "strong", "p"].map((name) => document.createElement(name));
+    item.dataset.severity = note.severity;
+    message.textContent = note.message;
+    hint.textContent = note.hint;
+    item.append(message, hint);
+    return item;
+  }));
 }
 
 function drawCurve(card, curve) {

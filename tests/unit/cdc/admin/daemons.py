@@ -5,6 +5,7 @@ from dataclasses import replace
 from cdc.checkpoint import Position
 from cdc.errors import CdcError
 from cdc.lifecycle import Problem, SinkPhase, SourcePhase
+from cdc.notes import Note
 from cdc.progress import CaptureProgress, DeliverProgress
 from cdc.protocols import TableProgress, TopicInfo
 from cdc.status import Action, PipelineStatus, WorkerStatus, overall
@@ -33,6 +34,17 @@ SOURCE = WorkerStatus(
         commit_s=0.004,
     ),
     last_error=None,
+)
+NOTED = replace(
+    SOURCE,
+    progress=CaptureProgress(
+        SourcePhase.STREAMING,
+        NOW_US,
+        notes=(
+            Note("info", "old-transaction", "an old transaction is waited for"),
+            Note("alert", "wal-limit", 'slot "<b>shop</b>" keeps 9.0 GiB', "Raise wal_guard."),
+        ),
+    ),
 )
 SNAPSHOTTING = replace(
     SOURCE,
