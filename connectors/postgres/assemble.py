@@ -287,6 +287,7 @@ class Assembler:
 
     def _on_relation(self, message: Relation) -> None:
         self._sight.xid = 0 if self._begin is None else self._begin.xid
+        self._sight.around = {} if self._replay is None else self._replay.plain
         self._decoder.tables[message.oid] = self._resolve(message, self._sight)
         if self._replay is None:
             self._descriptions += 1

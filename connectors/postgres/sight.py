@@ -1,7 +1,7 @@
 """What the stream knows when it describes a relation, for whoever says what the relation is."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from connectors.postgres.messages import Relation
 from connectors.postgres.pgoutput import Table
@@ -13,13 +13,15 @@ class Sight:
 
     `xid` is the open transaction, `lot` counts the calls of `feed`. `type_names` are the qualified
     names of types, by oid, as the stream told them. `ahead` gives the Relations behind this one in
-    the same lot.
+    the same lot. `around` is what the transactions around one that was kept know of relations, by
+    oid: it may hold again behind that one.
     """
 
     xid: int
     lot: int
     type_names: dict[int, str]
     ahead: Callable[[], Iterable[Relation]]
+    around: Mapping[int, Table | None] = field(default_factory=dict)
 
 
 Resolve = Callable[[Relation, Sight], Table | None]

@@ -11,6 +11,7 @@ from typing import Any, Final, LiteralString
 import psycopg
 
 from cdc.event import ChangeEvent
+from cdc.schema import TableSchema
 from connectors.postgres.catalog import TableFacts, describe
 from connectors.postgres.connection import translated
 from connectors.postgres.facts import Facts
@@ -55,9 +56,9 @@ class _Look:
     next_xid: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Current:
-    """A relation as the stream described it last. `watched`: its rows are looked at."""
+    """A relation as the stream described it. `watched`: its rows are looked at."""
 
     relation: Relation
     table: Table
@@ -97,9 +98,13 @@ class Structures:
         self._excluded_columns = excluded_columns
         self._facts = facts
         self._look = _Look()
-        self._current: dict[int, _Current] = {}
-        # Relations whose rows are looked at, by the identity of their structure.
-        self._watched: dict[int, _Current] = {}
+        # Descriptions in force: the last one, and while a transaction that was kept is read also
+        # that of the transactions around it.
+        self._current: dict[int, list[_Current]] = {}
+        # Those whose rows are looked at, by the identity of their structure.
+        self._watched: dict[int, list[_Current]] = {}
+        # Out of force, but the lot that is being read may have rows of theirs.
+        self._ended: list[_Current] = []
 
     def resolve(self, relation: Relation, sight: Sight) -> Table | None:
         """What the decoder needs of the relation, None when it is not captured.
@@ -111,19 +116,19 @@ class Structures:
             return None
         resolved, types = self._resolved(relation, sight.xid, sight.type_names)
         schema, layout = resolved.schema, resolved.layout
-        current = self._current.get(relation.oid)
-        if current is not None:
-            self._watched.pop(id(current.table.schema), None)
-            if current.table.schema == schema:
-                schema, layout = current.table.schema, current.table.layout
+        before = self._current.get(relation.oid, [])
+        for same in before:
+            if same.table.schema == schema:
+                schema, layout = same.table.schema, same.table.layout
         self._facts.remember(resolved.known, types)
         in_identity = tuple(column.in_identity for column in relation.columns)
         table = Table(schema, layout, in_identity)
         labels = Labels.of(resolved.known, types)
         current = _Current(relation, table, dict(sight.type_names), labels, resolved.withheld)
-        self._current[relation.oid] = current
-        if current.watched:
-            self._watched[id(schema)] = current
+        around = sight.around.get(relation.oid)
+        self._current[relation.oid] = [one for one in before if one.table is around] + [current]
+        self._ended += [one for one in before if one.table is not around]
+        self._watch(current)
         return table
 
     def agree(self, events: list[ChangeEvent]) -> None:
@@ -133,20 +138,23 @@ class Structures:
         it. Facts that were made by a transaction later than the last change are taken up by the
         first change behind it.
         """
-        if not self._watched:
-            return
-        newer: dict[int, _Current] = {}
-        for index, event in enumerate(events):
-            place = id(event.table)
-            current = newer.get(place) or self._watched.get(place)
-            if current is None:
-                continue
-            if self._is_out_of_date(current, event):
-                old = id(current.table.schema)
-                self._renew(current, event)
-                newer[place] = newer[old] = current
-            if current.table.schema is not event.table:
-                events[index] = event.with_rows(current.table.schema, event.before, event.after)
+        # By the identity of the older one, which is kept so that no other gets the same.
+        newer: dict[int, tuple[TableSchema, TableSchema]] = {}
+        for index, event in enumerate(events if self._watched else ()):
+            _, schema = newer.get(id(event.table), (event.table, event.table))
+            found = tuple(self._watched.get(id(schema), ()))
+            if any(self._is_out_of_date(current, event) for current in found):
+                for current in found:
+                    self._renew(current, event)
+                renewed = found[-1].table.schema
+                newer[id(schema)] = schema, renewed
+                newer[id(event.table)] = event.table, renewed
+                schema = renewed
+            if schema is not event.table:
+                events[index] = event.with_rows(schema, event.before, event.after)
+        for current in self._ended:
+            self._unwatch(current)
+        self._ended.clear()
 
     # --- below ----------------------------------------------------------------------------------
 
@@ -243,14 +251,28 @@ class Structures:
                 schema=schema,
                 columns=tuple(replace(column, logical=logical) for column, logical in columns),
             )
-        self._watched.pop(id(table.schema), None)
+        self._unwatch(current)
+        for other in self._current[relation.oid]:
+            if other.table.schema == schema:
+                schema = other.table.schema
         if schema != table.schema:
             table.schema = schema
         self._facts.remember(known, found)
         current.labels = Labels.of(known, found).without_nulls(event)
         current.withheld = resolved.withheld
+        self._watch(current)
+
+    def _watch(self, current: _Current) -> None:
         if current.watched:
-            self._watched[id(table.schema)] = current
+            self._watched.setdefault(id(current.table.schema), []).append(current)
+
+    def _unwatch(self, current: _Current) -> None:
+        place = id(current.table.schema)
+        found = [one for one in self._watched.get(place, ()) if one is not current]
+        if found:
+            self._watched[place] = found
+        else:
+            self._watched.pop(place, None)
 
 
 def _fits(names: Iterable[str], patterns: Sequence[str]) -> bool:

@@ -186,6 +186,22 @@ CASES = {
             "t: id int32!, m enum(a,c,b,d), ms array(a,c,b,d) [id]",
         ),
     ),
+    "enum value added, then a column": Case(
+        MOOD,
+        (
+            "INSERT INTO t VALUES (1, 'a')",
+            "ALTER TYPE mood ADD VALUE 'c'",
+            "INSERT INTO t VALUES (2, 'c')",
+            "ALTER TABLE t ADD COLUMN n int",
+            "INSERT INTO t VALUES (3, 'a')",
+        ),
+        (
+            "t: id int32!, m enum(a,b), ms array(a,b) [id]",
+            "t: id int32!, m enum(a,b,c), ms array(a,b,c) [id]",
+            "t: id int32!, m enum(a,b,c), ms array(a,b,c), n int32 [id]",
+        ),
+        end=(),
+    ),
     "enum value renamed": Case(
         MOOD,
         (

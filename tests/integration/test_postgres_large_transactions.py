@@ -9,6 +9,7 @@ import pytest
 from cdc.errors import StorageFull
 from cdc.event import Batch, ChangeEvent
 from cdc.protocols import OpenTransactions
+from cdc.schema import Enum
 from tests.integration.postgres_capture import Capture
 from tests.lab.postgres_database import PostgresDatabase
 
@@ -442,3 +443,31 @@ def test_resume_behind_every_batch_of_a_large_transaction(
         with again:
             rest = batches_of(again, len(expected) - before)
         assert expected[before:] == places([event for one in rest for event in one.events])
+
+
+def test_label_that_is_added_behind_a_streamed_transaction_is_known_from_its_first_row_on(
+    postgres_database: PostgresDatabase, capture: Capture
+) -> None:
+    """The description of the table that holds afterwards is not the one that was read last."""
+    postgres_database.execute(
+        "CREATE TYPE mood AS ENUM ('a', 'b')",
+        "CREATE TABLE e (id int PRIMARY KEY, m mood, v text)",
+    )
+    capture.until_current()
+
+    with postgres_database.connect() as writer, writer.transaction():
+        writer.execute(
+            f"INSERT INTO e SELECT g, 'a', repeat('x', 100) FROM generate_series(1, {ROWS}) g"
+        )
+        capture.until(lambda: kept(capture).spilled_bytes > 0)
+        postgres_database.execute("INSERT INTO e VALUES (0, 'a')")
+        capture.until(lambda: bool(capture.events))
+    capture.until_current()
+    postgres_database.execute("ALTER TYPE mood ADD VALUE 'c'")
+    for number in (1, 2):
+        postgres_database.execute(f"INSERT INTO e VALUES ({-number}, 'c')")
+        capture.until_current()
+
+    kinds = [event.table.columns[1].type for event in capture.events]
+    labels = [kind.labels for kind in kinds if isinstance(kind, Enum)]
+    assert labels == [("a", "b")] * (ROWS + 1) + [("a", "b", "c")] * 2
