@@ -17,6 +17,9 @@ from cdc.errors import CdcError, PositionLost, SourceRefused, TransientError
 # operator intervention, deadlock and serialisation, the server's own system errors.
 _PASSING_CLASSES: Final = {"08", "40", "53", "57", "58", "XX"}
 
+# Data exceptions, and what functions in the database raise: their messages name values of rows.
+_OF_DATA: Final = {"22", "P0"}
+
 _WAL_LEVEL: Final = "Run: ALTER SYSTEM SET wal_level = logical; and restart the server."
 _PUBLICATION_GONE: Final = (
     "Create the publication again (`cdc check` prints the SQL). Changes made while it was missing "
@@ -94,8 +97,10 @@ def server_error(state: str | None, message: str, doing: str, function: str = ""
     `function` is the server's function that reported it, which no setting translates.
     """
     if state == "22021":
-        # What follows the colon are bytes of a row's value.
+        # What follows the colon are bytes of a row's value; the name of the encoding is not.
         message = message.partition(":")[0]
+    elif state is not None and state[:2] in _OF_DATA:
+        message = _without_values(state, message)
     said = f"{doing} failed: {message}"
     if state is not None:
         for rule_state, phrase, functions, kind, hint in _RULES:
@@ -104,6 +109,12 @@ def server_error(state: str | None, message: str, doing: str, function: str = ""
     if state is None or state[:2] in _PASSING_CLASSES:
         return TransientError(said)
     return SourceRefused(said)
+
+
+def _without_values(state: str, message: str) -> str:
+    """What the server says up to where a value may begin: a colon, a quotation mark, bytes."""
+    words = "" if state.startswith("P0") else re.split(r"[:\"'«»„“]|\b0x", message)[0].strip()
+    return f"{words or 'an error about a value'} (SQLSTATE {state})"
 
 
 def publication_gone(name: str) -> SourceRefused:

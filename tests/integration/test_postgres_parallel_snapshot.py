@@ -483,3 +483,23 @@ def test_condition_that_an_index_answers_is_not_asked_for_each_range(
     judge = rows_in(postgres_database, f"SELECT * FROM t WHERE {where}")
     assert judge == capture.state()["public.t"]
     assert bool(capture.pools) is in_ranges
+
+
+@pytest.mark.parametrize("options", [{"snapshot_readers": 1}, THREE])
+def test_condition_that_fails_for_a_row_does_not_tell_its_value(
+    postgres_database: PostgresDatabase, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    postgres_database.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, v text)",
+        "INSERT INTO t SELECT g, g::text || repeat(' ', 500) FROM generate_series(1, 2000) g",
+        "UPDATE t SET v = 'secret' WHERE id = 1700",
+    )
+    wish = {"where": "v::int > 0"}
+    capture = Capture(
+        postgres_database.url, tmp_path, snapshot_tables={"public.t": wish}, **options
+    )
+
+    with pytest.raises(SourceRefused, match=r"public\.t.*invalid input syntax") as caught, capture:
+        capture.until_streaming()
+
+    assert "secret" not in str(caught.value)

@@ -57,3 +57,24 @@ def test_kind_does_not_depend_on_the_servers_language(
     state: str, function: str, kind: type[CdcError]
 ) -> None:
     assert kind is type(server_error(state, "auf Deutsch gesagt", "reading", function))
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "said"),
+    [
+        ("22P02", 'invalid input syntax for type integer: "Ann"', "invalid input syntax for type"),
+        ("22003", 'value "Ann" is out of range for type integer', "value"),
+        ("22P05", "character with byte sequence 0x41 0x6e 0x6e in ...", "character with byte seq"),
+        ("22P02", "ungültige Eingabesyntax für Typ integer: »Ann«", "ungültige Eingabesyntax"),
+        ("P0001", "Ann is not allowed here", "an error about a value"),
+    ],
+)
+def test_a_value_that_the_server_names_is_not_passed_on(
+    state: str, message: str, said: str
+) -> None:
+    error = server_error(state, message, "reading")
+
+    assert "Ann" not in str(error)
+    assert "0x41" not in str(error)
+    assert said in error.message
+    assert state in error.message
