@@ -14,7 +14,7 @@ from cdc.errors import SchemaError
 from cdc.event import EVERY_PARTITION, ChangeEvent, Record, Stored, Topic
 from cdc.orders import Orders, resumed
 from cdc.protocols import Schemas
-from cdc.rowless import BEGIN, END, is_rowless
+from cdc.rowless import BEGIN, END, STRUCTURE, is_rowless
 from cdc.rows import UNCHANGED, RawRow, Row
 from cdc.schema import TableSchema
 from cdc.serializers.debezium_decode import Decoder
@@ -163,7 +163,8 @@ class DebeziumJson:
             assert event.transaction is not None
             self._facts = ()
             self._orders = Orders(event.transaction.id)
-        orders = self._orders_of(event)
+        # A structure has no place in its transaction, so it does not tell which counters fit.
+        orders = None if event.op == STRUCTURE else self._orders_of(event)
         if event.op != END or orders is not None:
             if self._rowless is None:
                 self._rowless = RowlessJson(self._identity, self._options)

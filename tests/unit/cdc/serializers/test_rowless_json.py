@@ -203,6 +203,17 @@ def test_counting_goes_on_behind_the_counters_that_fit() -> None:
     assert made.orders() is None
 
 
+def test_structure_in_front_of_the_first_change_does_not_lose_the_counters() -> None:
+    made = serializer()
+    made.resume([Orders("52719", 3, 5, {"public.t3": 5})])
+
+    records = made.encode(
+        [structure_event(ROWLESS, None, T3, TRANSACTION, 11), change("c", 4, 11, 1)]
+    )
+
+    assert block(records[-1]) == {"id": "52719:11", "total_order": 6, "data_collection_order": 6}
+
+
 def test_counters_of_another_transaction_are_forgotten() -> None:
     made = serializer()
     made.resume([Orders("1", 3, 5, {})])
