@@ -330,7 +330,7 @@ class Assembler:
     def _on_stream_start(self, message: StreamStart) -> None:
         if self._begin is not None or self._streamed_xid is not None:
             raise DecodeError(f"a block of {message.xid} inside another", kind="Stream Start")
-        self._in_progress.start(message.xid)
+        self._in_progress.start(message.xid, first=message.first)
         self._streamed_xid = message.xid
         self._decoder.block = Block()
 
@@ -346,7 +346,8 @@ class Assembler:
         if block is None or xid is None:
             return
         self._decoder.block = Block()
-        self.size_bytes -= len(block.frames)
+        # A frame is a little larger than what was received for it.
+        self.size_bytes = max(0, self.size_bytes - len(block.frames))
         self._descriptions += 1
         self._in_progress.extend(xid, block, self._descriptions)
 

@@ -205,9 +205,15 @@ class TransactionsInProgress:
         self._open: dict[int, InProgress] = {}
         folder.clear()
 
-    def start(self, xid: int) -> None:
-        """A block of this transaction begins."""
-        if xid not in self._open:
+    def start(self, xid: int, *, first: bool) -> None:
+        """A block of this transaction begins, its `first` one or a later one.
+
+        Raises DecodeError when it should be here already, or should not.
+        """
+        if first == (xid in self._open):
+            what = "of which there was one before" if first else "of which the first is missing"
+            raise DecodeError(f"a block of {xid}, {what}", kind="Stream Start")
+        if first:
             self._open[xid] = InProgress(xid, self._folder)
 
     def extend(self, xid: int, block: Block, number: int) -> None:

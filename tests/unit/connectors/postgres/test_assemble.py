@@ -326,6 +326,8 @@ def block(xid: int, *payloads: bytes) -> list[bytes]:
         [replies.stream_stop()],
         [replies.stream_commit(7, 200, 210)],
         [replies.stream_start(7), replies.stream_start(8)],
+        [replies.stream_start(7, first=False)],
+        [*block(7), replies.stream_start(7)],
         [replies.stream_start(7), begin(200, 8)],
         [replies.stream_start(7), replies.stream_commit(7, 200, 210)],
         [begin(200, 7), replies.stream_start(8)],
@@ -364,6 +366,14 @@ def test_large_transaction_is_given_in_lots_and_what_follows_behind_it() -> None
         place.started for place in places
     ]
     assert places[-1].lsn == 310
+
+
+def test_size_of_what_only_transactions_in_progress_have_is_never_below_nothing() -> None:
+    following = replies.assembler(START, resolve)
+
+    following.feed([*block(7, replies.relation(1), *[insert(1, b"1")] * 500)])
+
+    assert following.size_bytes == 0
 
 
 def test_newer_description_outlives_that_of_a_transaction_in_progress() -> None:

@@ -150,8 +150,8 @@ def test_unframe_leaves_an_unfinished_frame() -> None:
 
 def test_the_largest_goes_to_a_file_and_the_bound_holds(tmp_path: Path) -> None:
     kept = TransactionsInProgress(SpillFolder(tmp_path, None), 200_000)
-    kept.start(1)
-    kept.start(2)
+    kept.start(1, first=True)
+    kept.start(2, first=True)
     kept.extend(1, block((1, bytes(70_000))), 0)
     for _ in range(10):
         kept.extend(2, block((2, bytes(70_000))), 0)
@@ -187,7 +187,7 @@ def peak():
 
 kept = TransactionsInProgress(SpillFolder(Path(sys.argv[1]), None), 1 << 20)
 row = streamed(insert(1, bytes(1000)), 7)
-kept.start(7)
+kept.start(7, first=True)
 before = peak()
 for number in range(200):
     block = Block()
