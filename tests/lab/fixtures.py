@@ -50,11 +50,8 @@ def pytest_runtest_call() -> Generator[None, None, None]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """The session's PostgreSQL; tests that stop or kill it start their own instead.
-
-    TIDEWIRE_POSTGRES names its version, such as 17; without it, it is the first that is found.
-    """
-    with PostgresServer.start(os.environ.get("TIDEWIRE_POSTGRES")) as server:
+    """The session's PostgreSQL; tests that stop or kill it start their own instead."""
+    with PostgresServer.start() as server:
         yield server
 
 

