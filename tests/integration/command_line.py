@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import orjson
+import psutil
 
 ROOT = Path(__file__).parents[2]
 CDC = "import sys; from cdc.cli.main import main; sys.exit(main())"
@@ -147,6 +148,16 @@ class Daemon:
             return worker["last_error"] if worker is not None else None
 
         return until(f"{name} has a problem", ask)
+
+    def kill_all(self) -> None:
+        """SIGKILL it and its workers where they are; told nothing, so none commits what it has."""
+        processes = [psutil.Process(self.process.pid)]
+        processes += processes[0].children(recursive=True)
+        for process in processes:
+            process.suspend()
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes, timeout=PATIENCE_S)
 
     def stop(self) -> tuple[int, float]:
         """Ask for a graceful stop; the exit code, and how many seconds it took."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import psutil
 import pytest
 
 from cdc.config import load
@@ -57,6 +56,16 @@ def stored(folder: Folder, topic: str) -> list[Stored]:
     return found
 
 
+def until_stored(folder: Folder, topic: str, count: int) -> None:
+    """Return when a topic has so many records, early enough to meet what follows them."""
+    with (
+        closing(Parts(load(folder.path / "cdc.yaml", only=()))) as parts,
+        closing(parts.log().reader([topic], None)) as reader,
+    ):
+        for _ in range(count):
+            until(f"{count} records of {topic}", lambda: reader.poll(1, 1.0))
+
+
 def values(folder: Folder, topic: str) -> list[dict[str, Any]]:
     return [orjson.loads(record.value) for record in stored(folder, topic) if record.value]
 
@@ -101,11 +110,8 @@ def test_places_go_on_after_a_kill_in_the_middle_of_a_transaction(
         postgres_database.execute(
             f"INSERT INTO products SELECT n, 'x' FROM generate_series(10, {MANY + 9}) n"
         )
-        until("a part of it is in the log", lambda: len(stored(shop, "shop.public.products")) > 1)
-        # Told nothing: a worker whose supervisor dies would still commit what it has.
-        for worker in psutil.Process(daemon.process.pid).children():
-            worker.kill()
-        daemon.process.kill()
+        until_stored(shop, "shop.public.products", 2)
+        daemon.kill_all()
     killed_at = len(stored(shop, "shop.public.products")) - 1
 
     again = shop.cdc("run", "--until-current")
