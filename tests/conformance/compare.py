@@ -132,7 +132,9 @@ def of_any_run(path: str, text: str) -> str:
     if text == "null":
         return text
     if part in {"before", "after"}:
-        timed = name in _RUN_DEPENDENT and text != "0" and "1970" not in text
+        # Only a time can be the epoch, which is a placeholder: digits of a UUID mean nothing.
+        epoch = text == "0" or text.startswith('"1970-01-01')
+        timed = name in _RUN_DEPENDENT and not epoch
         # Fractions of seconds are as long as they need to be.
         return re.sub(r"[0-9a-f]", "0", re.sub(r"\.\d+", "", text)) if timed else text
     if name in {"version", "db"}:
