@@ -36,6 +36,10 @@ class Announcements:
             found.append(event)
         return found
 
+    def is_told(self, schema: TableSchema) -> bool:
+        """Whether this was the last structure told of its table."""
+        return self._known.get(schema.qualified_name) == schema
+
     def came(self, schema: TableSchema) -> list[ChangeEvent]:
         """What tells of a table that is captured from now on; nothing if that was told."""
         if schema.qualified_name in self._known:

@@ -5,7 +5,7 @@ tells neither again once they are altered or dropped, and a reader may be far be
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any, Final
 
@@ -66,10 +66,25 @@ class Facts:
             del self._types[oid]
             self._changes[f"{TYPE}{oid}"] = None
 
-    def take_changes(self) -> dict[str, bytes | None]:
-        """The parts to be stored with the next batch."""
+    def take_changes(
+        self, told: Callable[[TableSchema], bool] | None = None
+    ) -> dict[str, bytes | None]:
+        """The parts to be stored with the next batch.
+
+        Those of tables whose structure is not `told` yet stay for a later one: whoever starts from
+        the checkpoint takes what it holds for told.
+        """
         changes, self._changes = self._changes, {}
+        if told is not None:
+            for oid, known in [(oid, self._tables.get(oid)) for oid in _oids(changes)]:
+                if known is not None and not told(known.schema):
+                    self._changes[f"{TABLE}{oid}"] = changes.pop(f"{TABLE}{oid}")
         return changes
+
+
+def _oids(changes: Iterable[str]) -> list[int]:
+    """Those of the tables among parts."""
+    return [int(name.removeprefix(TABLE)) for name in changes if name.startswith(TABLE)]
 
 
 def _reachable(known: KnownTable, types: Mapping[int, TypeFacts]) -> set[int]:

@@ -147,9 +147,10 @@ class Streaming:
             self.last_commit_us = events[-1].transaction.commit_time_us
         stored = replace(self._resume, position=position).part()
         size_bytes, self._assembler.size_bytes = self._assembler.size_bytes, 0
+        told = None if self._announcements is None else self._announcements.is_told
         return Batch(
             events,
-            Checkpoint({POSITION: stored, **self._facts.take_changes()}),
+            Checkpoint({POSITION: stored, **self._facts.take_changes(told)}),
             Position(str(position.lsn)),
             size_bytes,
             marks,

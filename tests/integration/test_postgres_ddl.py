@@ -19,7 +19,8 @@ from cdc.schema import NO_DEFAULT, Array, Enum, TableSchema
 from cdc.serializers.debezium_json import DebeziumJson
 from cdc.serializers.envelope import SourceIdentity
 from cdc.serializers.options import Options
-from connectors.postgres import catalog, structures
+from connectors.postgres import catalog, replication, structures
+from connectors.postgres.replication import ReplicationConnection
 from tests.integration.postgres_capture import Capture
 from tests.lab.postgres_database import PostgresDatabase
 
@@ -616,6 +617,39 @@ def test_generated_columns_are_captured_where_the_publication_has_them(
 
     assert capture.state()["public.t"] == {(1,): (1, 2), (2,): (2, 4)}
     assert len({shape(event.table) for event in capture.events}) == 1
+
+
+@pytest.mark.parametrize("messages", [2, 4])
+def test_change_of_a_structure_is_told_once_wherever_a_lot_ends_and_the_source_with_it(
+    postgres_database: PostgresDatabase,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    messages: int,
+) -> None:
+    read = ReplicationConnection.read
+
+    def read_lot(connection: ReplicationConnection, timeout_s: float) -> list[bytes]:
+        lot: list[bytes] = []
+        while len(lot) < messages and (more := read(connection, timeout_s)):
+            lot += [payload for payload in more if payload[:1] == b"w"] if lot else more
+        return lot
+
+    monkeypatch.setattr(replication, "LOT_MESSAGES_MAX", 1)
+    monkeypatch.setattr(ReplicationConnection, "read", read_lot)
+    postgres_database.execute(
+        "CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE u (id int PRIMARY KEY)"
+    )
+    with Capture(postgres_database.url, tmp_path, schema_changes=True) as capture:
+        capture.until_current()
+        postgres_database.execute(
+            "BEGIN; INSERT INTO u VALUES (1); ALTER TABLE t ADD v int; INSERT INTO t VALUES (1, 1);"
+            "COMMIT"
+        )
+        capture.until(lambda: len(capture.events) > 0)
+        capture.restart()
+        capture.until_current()
+
+    assert [event.op for event in capture.events] == ["c", "s", "c"]
 
 
 def test_changes_of_structures_are_records_in_front_of_the_first_row(
