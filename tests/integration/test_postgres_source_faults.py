@@ -50,6 +50,11 @@ def one(database: PostgresDatabase, query: str) -> Any:
         return row[0]
 
 
+def major(database: PostgresDatabase) -> int:
+    """The server's version."""
+    return int(database.server.version.partition(".")[0])
+
+
 def wait_for(database: PostgresDatabase, condition: str) -> None:
     """Until the server says so."""
     deadline = time.monotonic() + 20
@@ -273,6 +278,8 @@ def test_partition_under_the_name_of_a_root_that_is_not_captured_is_refused(
 def test_dropped_publication_stops_the_stream_with_its_name(
     postgres_database: PostgresDatabase, tmp_path: Path
 ) -> None:
+    if major(postgres_database) >= 18:
+        pytest.skip("from version 18 on the server only warns, which another test is about")
     postgres_database.execute(TABLE)
     with Capture(postgres_database.url, tmp_path) as capture:
         capture.until_streaming()
@@ -761,6 +768,8 @@ def test_publication_that_is_narrowed_while_streaming_is_noticed(
     message: str,
 ) -> None:
     """The server leaves changes out without a word, and the source looks well."""
+    if "(id)" in statement and major(postgres_database) < 15:
+        pytest.skip("column lists came with version 15")
     postgres_database.execute(TABLE, "CREATE TABLE u (id int PRIMARY KEY)")
     with Capture(postgres_database.url, tmp_path) as capture:
         capture.until_current()
