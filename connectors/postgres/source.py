@@ -119,7 +119,7 @@ class PostgresSource:
         self._plan, self._standing.begun = plan, plan.notes()
         self._unsaved = dict(plan.parts)
         if plan.unread:
-            self._wishes = check_wishes(self._connection(), self._config, plan.unread)
+            self._wishes = check_wishes(self._connection(), self._config, plan.unread, plan.tables)
         self._know(plan, checkpoint)
         self._newcomers = newcomers_of(self._config, self._context, self._names, self._facts)
         self._newcomers.begin(plan.tables, ())

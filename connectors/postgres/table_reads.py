@@ -4,8 +4,9 @@ A publication's column list and row filter hold for the snapshot as they do for 
 comes what the configuration says under `snapshot_tables`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -137,12 +138,19 @@ class Wishes:
     by_index: frozenset[int] = frozenset()
 
 
-def check_wishes(connection: Connection, config: Config, tables: Sequence[CapturedTable]) -> Wishes:
-    """What the configuration wants of these tables, before anything is made or read.
+def check_wishes(
+    connection: Connection,
+    config: Config,
+    tables: Sequence[CapturedTable],
+    captured: Sequence[CapturedTable],
+) -> Wishes:
+    """What the configuration wants of `tables`, some of `captured`, before anything is made.
 
-    Raises ConfigError for a condition that the server does not understand, SourceRefused when a
-    policy would hide rows.
+    Raises ConfigError for a name that means no captured table and for a condition that the server
+    does not understand, SourceRefused when a policy would hide rows.
     """
+    _require_captured("snapshot_tables", config.snapshot_tables, captured)
+    _require_captured("snapshot_order", config.snapshot_order, captured)
     oids = [table.oid for table in tables]
     hidden = rows_of(connection, "looking for row-level security", _HIDDEN, (oids,))
     if hidden and config.snapshot != "never":
@@ -273,6 +281,20 @@ def _copied(
 def _raw(condition: str) -> sql.Composable:
     # The operator's own SQL, or the server's own form of a filter.
     return sql.SQL(condition)
+
+
+def _require_captured(option: str, names: Iterable[str], captured: Sequence[CapturedTable]) -> None:
+    """A wish for a misspelled name would be passed over, and its table be read whole."""
+    known = {table.qualified_name for table in captured}
+    for name in names:
+        if name in known or not {"*", "?", "["}.isdisjoint(name):
+            continue
+        nearest = get_close_matches(name, sorted(known), 1)
+        raise ConfigError(
+            f"`{option}` names {name}, which is no table that is captured"
+            + (f"; did you mean {nearest[0]}?" if nearest else ""),
+            hint=f"Correct `{option}`, or let `tables` mean the table.",
+        )
 
 
 def _require_columns(

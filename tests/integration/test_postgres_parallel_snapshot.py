@@ -289,6 +289,27 @@ def test_where_and_columns_narrow_what_is_read(
 
 
 @pytest.mark.parametrize(
+    ("option", "wish"),
+    [
+        ("snapshot_tables", {"public.tt": {"where": "id > 1"}}),
+        ("snapshot_order", ["public.tt"]),
+    ],
+)
+def test_wish_for_a_table_that_is_not_captured_is_named(
+    postgres_database: PostgresDatabase, tmp_path: Path, option: str, wish: Any
+) -> None:
+    postgres_database.execute("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    capture = Capture(postgres_database.url, tmp_path, **{option: wish})
+
+    with pytest.raises(Exception, match=f"`{option}` names public.tt") as caught:
+        capture.start()
+    capture.close()
+
+    assert type(caught.value).__name__ == "ConfigError"
+    assert "did you mean public.t?" in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("wish", "message"),
     [
         ({"where": "nothere = 1"}, r'column "nothere" does not exist'),
