@@ -9,6 +9,7 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from cdc.errors import CdcError
 from cdc.protocols import Finding, SourceContext
@@ -94,7 +95,7 @@ def check(config: Config, context: SourceContext) -> list[Finding]:
     try:
         connection = dialer.connect()
     except CdcError as error:
-        return [_refused_connection(error)]
+        return [_refused_connection(error, config)]
     with connection:
         try:
             session = _Session(*connection.execute(_READ_SESSION).fetchall()[0])
@@ -180,13 +181,20 @@ def _failed(subject: str, error: psycopg.Error | CdcError) -> Finding:
     )
 
 
-def _refused_connection(error: CdcError) -> Finding:
+def _refused_connection(error: CdcError, config: Config) -> Finding:
     fix = error.hint
     if "permission denied for database" in error.message:
         database = error.message.rpartition("permission denied for database ")[2].split('"')[1]
-        fix = sql.SQL("GRANT CONNECT ON DATABASE {} TO <user of the url>;").format(
-            sql.Identifier(database)
-        ).as_string(None)  # fmt: skip
+        user = conninfo_to_dict(config.url.reveal()).get("user")
+        fix = (
+            sql.SQL("GRANT CONNECT ON DATABASE {} TO {};")
+            .format(
+                sql.Identifier(database),
+                # Without one the environment names it, or the machine.
+                sql.Identifier(str(user)) if user else sql.SQL("<user of the url>"),
+            )
+            .as_string(None)
+        )
     return Finding("error", "connection", "url", error.message, fix)
 
 
@@ -292,7 +300,12 @@ def _advice(settings: Mapping[str, str], config: Config) -> Iterator[Finding]:
             "warning",
             "decoding-memory",
             "logical_decoding_work_mem",
-            f"the server spills transactions above {work_mem_kb} kB to disk while decoding",
+            f"decoding has {work_mem_kb} kB: larger transactions are "
+            + (
+                "sent while in progress, and kept here, files and all, until their commit"
+                if config.stream_transactions
+                else "kept in files of the server until their commit"
+            ),
             "ALTER SYSTEM SET logical_decoding_work_mem = '64MB'; SELECT pg_reload_conf();",
         )
     else:

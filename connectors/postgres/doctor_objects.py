@@ -29,7 +29,9 @@ def slot_findings(
     drop = f"SELECT pg_drop_replication_slot({literal});"
     if slot is None:
         if config.create_slot:
-            yield Finding("ok", "slot", name, f"slot {name} is made at the first start")
+            message = f"there is no slot {name} yet: it is made at the first start"
+            again = " (a source that has run before has lost it: `cdc heal` it)"
+            yield Finding("ok", "slot", name, message + again)
         else:
             yield Finding(
                 "error",

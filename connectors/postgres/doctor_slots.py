@@ -8,7 +8,13 @@ import psycopg
 from cdc.protocols import Finding, Heartbeat
 from connectors.postgres.blockers import Transactions
 from connectors.postgres.config import Config
-from connectors.postgres.heartbeats import create_statement, table_exists, table_identifier
+from connectors.postgres.heartbeats import (
+    administrators_sql,
+    may_create,
+    table_exists,
+    table_identifier,
+    writing_right,
+)
 from connectors.postgres.retention import duration_text, size_text
 from connectors.postgres.tables import CapturedTable
 
@@ -144,19 +150,29 @@ def heartbeat_findings(
         return
     text = table_identifier(table).as_string(None)
     if not table_exists(connection, table):
-        if heartbeat.create_table:
-            yield Finding("ok", "heartbeat", table, f"table {table} is made at the first start")
-            return
-        create = create_statement(table).as_string(None)
-        message = f"there is no heartbeat table {table}, and create_table is false"
-        yield Finding("error", "heartbeat", table, message, f"{create};")
+        yield _missing_heartbeat_table(connection, heartbeat, table)
     elif not connection.execute(_WRITABLE, (text, text, text)).fetchall()[0][0]:
         yield Finding(
             "error",
             "heartbeat",
             table,
             f"the heartbeat table {table} cannot be written",
-            f"GRANT INSERT, SELECT, UPDATE ON {text} TO <user of the url>;",
+            f"{writing_right(connection, table).as_string(None)};",
         )
     else:
         yield Finding("ok", "heartbeat", table, f"table {table} is there and can be written")
+
+
+def _missing_heartbeat_table(connection: Connection, heartbeat: Heartbeat, table: str) -> Finding:
+    allowed = may_create(connection, table)
+    if allowed and heartbeat.create_table:
+        return Finding("ok", "heartbeat", table, f"table {table} is made at the first start")
+    schema = table.partition(".")[0]
+    if not heartbeat.create_table:
+        why = "create_table is false"
+    elif allowed is None:
+        why = f"no schema {schema} to make it in"
+    else:
+        why = f"the role may not make it in schema {schema}"
+    message = f"there is no heartbeat table {table}, and {why}"
+    return Finding("error", "heartbeat", table, message, administrators_sql(connection, table))

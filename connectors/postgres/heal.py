@@ -37,11 +37,12 @@ class HealPlan:
         rows = [table.rows_estimated for table in self.tables]
         known = [each for each in rows if each is not None]
         size_bytes = sum(table.size_bytes for table in self.tables)
-        about = f"about {sum(known):,} rows" if len(known) == len(rows) else "rows"
+        # A table is counted by the first ANALYZE.
+        about = f"about {sum(known):,} rows, " if len(known) == len(rows) else ""
         return [
             f"Replication slot {self.slot} {self.found}.",
             self.deed,
-            f"Every row of {len(self.tables)} tables is read again: {about}, "
+            f"Every row of {len(self.tables)} tables is read again: {about}"
             + size_text(size_bytes),
             *(
                 f"    {table.qualified_name}: {_rows(table)}, {size_text(table.size_bytes)}"
@@ -122,4 +123,6 @@ def _deed(slot: SlotState | None, name: str, config: Config) -> str:
 
 
 def _rows(table: CapturedTable) -> str:
-    return "?" if table.rows_estimated is None else f"about {table.rows_estimated:,} rows"
+    if table.rows_estimated is None:
+        return "rows not counted yet"
+    return f"about {table.rows_estimated:,} rows"

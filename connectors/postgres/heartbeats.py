@@ -22,6 +22,12 @@ SELECT EXISTS (
     WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p')
 )
 """
+_SCHEMA: Final[LiteralString] = """
+SELECT pg_catalog.has_schema_privilege(n.oid, 'CREATE')
+   AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+FROM pg_catalog.pg_namespace n
+WHERE n.nspname = %s
+"""
 _COMMENT: Final[LiteralString] = """
 SELECT pg_catalog.obj_description(c.oid, 'pg_class')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -53,6 +59,35 @@ def table_exists(connection: Connection, table: str) -> bool:
     """Whether there is a table `schema.table`."""
     schema, _, name = table.partition(".")
     return bool(rows_of(connection, f"looking for {table}", _EXISTS, (schema, name))[0][0])
+
+
+def may_create(connection: Connection, table: str) -> bool | None:
+    """Whether this role may make `schema.table`; None when there is no such schema."""
+    schema, _, _ = table.partition(".")
+    found = rows_of(connection, f"looking for schema {schema}", _SCHEMA, (schema,))
+    return bool(found[0][0]) if found else None
+
+
+def administrators_sql(connection: Connection, table: str) -> str:
+    """What an administrator runs so that this role has a table to write heartbeats to."""
+    statements = [create_statement(table)]
+    names = {
+        "schema": sql.Identifier(table.partition(".")[0]),
+        "table": table_identifier(table),
+        "role": sql.Identifier(connection.info.user),
+    }
+    if may_create(connection, table) is None:
+        statements.insert(0, sql.SQL("CREATE SCHEMA {schema}").format(**names))
+    statements.append(sql.SQL("GRANT USAGE ON SCHEMA {schema} TO {role}").format(**names))
+    statements.append(writing_right(connection, table))
+    return " ".join(f"{each.as_string(None)};" for each in statements)
+
+
+def writing_right(connection: Connection, table: str) -> sql.Composed:
+    """What lets this role write to its heartbeat table."""
+    return sql.SQL("GRANT INSERT, SELECT, UPDATE ON {} TO {}").format(
+        table_identifier(table), sql.Identifier(connection.info.user)
+    )
 
 
 def drop_table(connection: Connection, table: str, context: SourceContext) -> bool:
@@ -94,7 +129,7 @@ class HeartbeatWatch:
             try:
                 connection.execute(statement, (who,))
             except psycopg.errors.InsufficientPrivilege as error:
-                raise _without_right(table, error) from error
+                raise _without_right(connection, table, error) from error
 
     def _prepare(self, connection: Connection) -> None:
         """Make sure that writing is possible here, and that there is something to write to."""
@@ -112,7 +147,7 @@ class HeartbeatWatch:
         create = create_statement(table)
         refused = SourceRefused(
             f"there is no heartbeat table {table}",
-            hint=f"Run: {create.as_string(None)}; and grant INSERT, SELECT and UPDATE on it.",
+            hint=f"Run as an administrator: {administrators_sql(connection, table)}",
         )
         if not self._heartbeat.create_table:
             raise refused
@@ -132,9 +167,8 @@ class HeartbeatWatch:
                 raise refused from error
 
 
-def _without_right(table: str, error: psycopg.Error) -> SourceRefused:
-    text = table_identifier(table).as_string(None)
+def _without_right(connection: Connection, table: str, error: psycopg.Error) -> SourceRefused:
     return SourceRefused(
         f"the heartbeat table {table} cannot be written: {error.diag.message_primary}",
-        hint=f"Run: GRANT INSERT, SELECT, UPDATE ON {text} TO <user of the url>;",
+        hint=f"Run: {writing_right(connection, table).as_string(None)};",
     )

@@ -134,7 +134,9 @@ def test_missing_connect_is_named_with_its_grant(patient: Patient) -> None:
 
     assert list(problems) == ["connection"]
     assert "permission denied for database" in problems["connection"].message
-    assert f'GRANT CONNECT ON DATABASE "{name}" TO' in problems["connection"].fix
+    assert problems["connection"].fix == (
+        f'GRANT CONNECT ON DATABASE "{name}" TO "{patient.role}";'
+    )
 
 
 def test_wrong_password_is_said_without_the_password(patient: Patient) -> None:

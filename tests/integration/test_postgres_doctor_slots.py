@@ -98,10 +98,36 @@ def test_heartbeat_table_is_examined(postgres_database: PostgresDatabase, tmp_pa
     missing = found("public.beats")
     assert missing.severity == "error"
     postgres_database.execute(missing.fix)
+    assert found("public.beats").severity == "ok"
+    postgres_database.execute(f"REVOKE UPDATE ON beats FROM {role}")
     refused = found("public.beats")
     assert refused.severity == "error"
-    postgres_database.execute(refused.fix.replace("<user of the url>", role))
+    postgres_database.execute(refused.fix)
     assert found("public.beats").severity == "ok"
+
+
+def test_heartbeat_table_that_cannot_be_made_is_found_and_the_fix_is_enough(
+    postgres_database: PostgresDatabase, tmp_path: Path
+) -> None:
+    postgres_database.execute(TABLE, "CREATE PUBLICATION cdc_shop FOR TABLE t")
+    role, password = postgres_database.create_role()
+    postgres_database.execute(f"GRANT SELECT ON t TO {role}", "CREATE SCHEMA closed")
+    capture = Capture(postgres_database.url_of(role, password), tmp_path, tables=["public.t"])
+
+    def found(table: str) -> Finding:
+        beat = Heartbeat(10.0, table=table, create_table=True)
+        capture.context = replace(capture.context, heartbeat=beat)
+        return findings(capture)["heartbeat"]
+
+    for table, why in (
+        ("ops.beats", "no schema ops to make it in"),
+        ("closed.beats", "the role may not make it in schema closed"),
+    ):
+        refused = found(table)
+        assert refused.severity == "error"
+        assert refused.message == f"there is no heartbeat table {table}, and {why}"
+        postgres_database.execute(refused.fix)
+        assert found(table).severity == "ok"
 
 
 @pytest.mark.longer
