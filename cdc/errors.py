@@ -25,6 +25,13 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 
+def with_remedy(message: str, hint: str) -> str:
+    """What failed and what to do, as one line."""
+    if not hint:
+        return message
+    return f"{message}{' ' if message.endswith(('?', '.')) else '. '}{hint}"
+
+
 class CdcError(Exception):
     """Base of the tree. `hint` is a sentence that tells the operator what to do."""
 
@@ -37,7 +44,7 @@ class CdcError(Exception):
         self.hint = self.default_hint if hint is None else hint
 
     def __str__(self) -> str:
-        return f"{self.message}. {self.hint}" if self.hint else self.message
+        return with_remedy(self.message, self.hint)
 
 
 class ConfigError(CdcError):

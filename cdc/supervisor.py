@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from cdc.children import Child
 from cdc.compiled import implementation
 from cdc.config import Config
-from cdc.errors import CdcError, ConfigError
+from cdc.errors import CdcError, ConfigError, with_remedy
 from cdc.journal import Journal
 from cdc.lifecycle import Clock
 from cdc.protocols import TopicInfo
@@ -257,5 +257,5 @@ class Supervisor:
 def failure(child: Child) -> str:
     """One line that says which worker failed, why, and what to do."""
     problem = child.problem
-    text = f"{problem.message}. {problem.hint}" if problem else "it ended without a word"
-    return f'{child.order.role} "{child.name}" failed: {text}'
+    told = with_remedy(problem.message, problem.hint) if problem else "it ended without a word"
+    return f'{child.order.role} "{child.name}" failed: {told}'

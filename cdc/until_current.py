@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from cdc.channel import Message
+from cdc.errors import with_remedy
 from cdc.lifecycle import Problem
 from cdc.progress import CaptureProgress, DeliverProgress
 from cdc.status import WorkerStatus
@@ -106,7 +107,7 @@ def _failure(worker: Worker, status: WorkerStatus) -> str:
         return f'{status.kind} "{status.name}" is paused{why}. Run `cdc resume {status.name}`.'
     if status.phase == "stopped" or problem is None:
         return f'{status.kind} "{status.name}" ended before everything was current'
-    return f'{status.kind} "{status.name}" failed: {problem.message}. {problem.hint}'
+    return f'{status.kind} "{status.name}" failed: {with_remedy(problem.message, problem.hint)}'
 
 
 def _durable(status: WorkerStatus) -> object:
@@ -127,7 +128,7 @@ def _without_progress(worker: Worker, status: WorkerStatus, patience_s: float) -
     if status.phase == "waiting":
         why = "another instance works on it"
     elif problem is not None:
-        why = f"{problem.message}. {problem.hint}"
+        why = with_remedy(problem.message, problem.hint)
     else:
         why = f"it is in the phase {status.phase}"
     return (

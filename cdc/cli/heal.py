@@ -85,5 +85,12 @@ def resume(source: Source, config: ConfigFile = DEFAULT_FILE) -> None:
 def _act(name: str, file: ConfigFile, action: "Action") -> None:
     from cdc.cli.daemon import act
     from cdc.config import load
+    from cdc.config.problems import did_you_mean
+    from cdc.errors import ConfigError
 
-    console().print(act(load(file, only=()), name, action), markup=False)
+    config = load(file, only=())
+    # The daemon has the last word on what a sink can do.
+    known = [*config.sources, *config.sinks]
+    if name not in known:
+        raise ConfigError(f'{file} has no source "{name}"{did_you_mean(name, known)}', hint="")
+    console().print(act(config, name, action), markup=False)

@@ -247,6 +247,8 @@ def raw_line(stored: "Stored") -> str:
     if not (isinstance(value, dict) and "op" in value):
         return f"{where} {key} {_compact(value)}"
     row = value.get("after") if value.get("after") is not None else value.get("before")
+    if row is None:  # a logical message has neither
+        row = value.get("message")
     return f"{where} {value['op']} {key} {_compact(row)}"
 
 

@@ -158,15 +158,17 @@ def _position(worker: "WorkerStatus") -> str:
 
 def _notes(status: "PipelineStatus") -> list[RenderableType]:
     """Why a worker does not work, or what it does that takes long."""
+    from cdc.errors import with_remedy
+
     notes: list[RenderableType] = []
     for worker in status.workers:
         error = worker.last_error
         if error is not None and worker.phase in SHOWN_PROBLEM:
             colour = "red" if worker.phase == "failed" else "yellow"
-            text = f"{error.message}. {error.hint}" if error.hint else error.message
+            text = with_remedy(error.message, error.hint)
             notes.append(Text(f"{worker.name}: {text}", style=colour))
         for note in getattr(worker.progress, "notes", ()):
-            text = f"{note.message}. {note.hint}" if note.hint else note.message
+            text = with_remedy(note.message, note.hint)
             notes.append(Text(f"{worker.name}: {text}", style=NOTE_COLOURS[note.severity]))
         if worker.phase == "waiting":
             text = "another instance works on it; this one takes over when that one is gone"

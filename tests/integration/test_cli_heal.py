@@ -131,11 +131,14 @@ def test_pause_and_resume_need_no_restart(
         postgres_database.execute("INSERT INTO products VALUES (3, 'three')")
         status = shop.cdc("status", "--json")
         refused = shop.cdc("pause", "products")
+        unknown = shop.cdc("pause", "shoop")
         resumed = shop.cdc("resume", "shop")
 
         assert (paused.code, resumed.code) == (0, 0)
         assert json.loads(status.out)["state"] == "degraded"
         assert "only sources can pause" in refused.error()
+        assert unknown.code == 2
+        assert unknown.error() == 'cdc.yaml has no source "shoop"; did you mean "shop"?'
         assert daemon.until_phase("shop", "streaming")["pid"] == pid
         until("the new row is there", lambda: documents(shop).get("3"))
         assert "is not paused" in shop.cdc("resume", "shop").error()

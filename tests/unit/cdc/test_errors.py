@@ -70,3 +70,13 @@ def test_several_missing_clients_are_one_command() -> None:
 
     assert together.message.endswith('for sink type "redis" and sink type "opensearch"')
     assert together.hint == "Install it with: pip install 'tidewire[redis,opensearch]'"
+
+
+def test_remedy_follows_a_question_without_a_full_stop() -> None:
+    asked = errors.ConfigError('there is no table a; did you mean "b"?', hint="Correct it.")
+    plain = errors.ConfigError("there is no table a", hint="Correct it.")
+    alone = errors.ConfigError("there is no table a", hint="")
+
+    assert str(asked) == 'there is no table a; did you mean "b"? Correct it.'
+    assert str(plain) == "there is no table a. Correct it."
+    assert str(alone) == "there is no table a"

@@ -79,3 +79,12 @@ def test_record_that_cannot_be_decoded_is_no_error() -> None:
         raise DecodeError("the record is damaged", kind="record")
 
     assert _decoded(fails, Stored("t", 0, 7, b"k", b"v", (), 0)) is None
+
+
+def test_content_of_a_logical_message_is_shown() -> None:
+    value = b'{"op":"m","source":{},"message":{"prefix":"app","content":"dGV4dA=="}}'
+    stored = Stored("shop.message", 0, 7, b'{"prefix":"app"}', value, (), 0)
+
+    assert raw_line(stored) == (
+        'shop.message/0/7 m {"prefix":"app"} {"prefix":"app","content":"dGV4dA=="}'
+    )
