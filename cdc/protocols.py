@@ -69,8 +69,10 @@ class SourceContext:
     `pipeline` and `name` identify it everywhere (slot, publication and lease names derive from
     them). `topic_prefix` names its topics. `state_dir` is a folder of its own for spill files.
     `excluded_columns` are globs of qualified table names, and of columns there, that a transform
-    takes out of every row: the source need not know their types. `transaction_metadata` asks for
-    an event at the begin and the end of every transaction (`begin_event`, `end_event`).
+    takes out of every row: the source need not know their types. `described_columns` are globs of
+    `schema.table.column`: these columns have the attributes `type_name`, `length` and `scale`.
+    `transaction_metadata` asks for an event at the begin and the end of every transaction
+    (`begin_event`, `end_event`).
     `start_readers` starts processes that read rows beside this one; None: there are none to have.
     `heartbeat` is what is asked for at the database itself, None for nothing.
     """
@@ -80,6 +82,7 @@ class SourceContext:
     topic_prefix: str
     state_dir: Path
     excluded_columns: tuple[tuple[str, str], ...] = ()
+    described_columns: tuple[str, ...] = ()
     transaction_metadata: bool = False
     start_readers: StartReaders | None = None
     heartbeat: Heartbeat | None = None

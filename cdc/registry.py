@@ -242,6 +242,9 @@ class Parts:
                 for transform in self.transforms(name)
                 for pair in getattr(transform, "excluded", ())
             ),
+            described_columns=getattr(
+                self._config.sources[name].format.settings, "propagate_source_types", ()
+            ),
             start_readers=partial(
                 ReaderPool, ReaderOrder(self._config.file, self._config.text, name)
             ),

@@ -22,6 +22,7 @@ TRUNCATE_FIELD = "__cdc_truncate"
 
 
 _MASKED = ("masked", "true")
+_SOURCE_COLUMN = "__debezium.source.column."
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,12 @@ def column_schema(column: Column, how: Mapping) -> Connect:
     schema = replace(how.schema, optional=column.nullable or how.schema.optional)
     if _MASKED in column.attributes:
         schema = replace(schema, parameters=(*schema.parameters, _MASKED))
+    about = dict(column.attributes)
+    if "type_name" in about:
+        told = (about["type_name"].upper(), about["length"], about["scale"], column.name)
+        names = ("type", "length", "scale", "name")
+        shown = tuple((_SOURCE_COLUMN + name, text) for name, text in zip(names, told, strict=True))
+        schema = replace(schema, parameters=(*schema.parameters, *shown))
     default = column.default
     if default is NO_DEFAULT or default is None or schema.type == "struct":
         return schema
@@ -79,9 +86,14 @@ def column_schema(column: Column, how: Mapping) -> Connect:
 
 
 def key_schema(topic: str, table: TableSchema, columns: list[Connect]) -> Connect:
-    """The key's struct: the key columns in key-definition order."""
-    fields = tuple((table.columns[index].name, columns[index]) for index in table.key)
+    """The key's struct: the key columns in key-definition order, without their source's types."""
+    fields = tuple((table.columns[index].name, _plain(columns[index])) for index in table.key)
     return Connect("struct", name=f"{topic}.Key", fields=fields)
+
+
+def _plain(schema: Connect) -> Connect:
+    kept = tuple(pair for pair in schema.parameters if not pair[0].startswith(_SOURCE_COLUMN))
+    return schema if kept == schema.parameters else replace(schema, parameters=kept)
 
 
 def truncate_key_schema() -> Connect:

@@ -58,6 +58,11 @@ class Options(BaseModel):
         description="Columns of types that Debezium has no encoding for (geometric ones but point, "
         "multiranges, composite types, ...): optional text, or left out as Debezium does.",
     )
+    propagate_source_types: tuple[str, ...] = Field(
+        default=(),
+        description="Globs of `schema.table.column` whose schemas show the database's type, its "
+        "length and its scale (`__debezium.source.column.*`).",
+    )
     tombstones: bool = Field(
         default=True,
         description="Follow each delete by a null value, so that compaction removes the key.",

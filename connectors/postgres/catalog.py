@@ -13,14 +13,13 @@ import psycopg
 from cdc.errors import SchemaError
 from cdc.event import RowLayout
 from cdc.schema import NO_DEFAULT, Column, LogicalType, String, TableSchema
+from connectors.postgres.column_rules import NO_RULES, ColumnRules
 from connectors.postgres.defaults import Expression, defaults_of
 from connectors.postgres.keys import NO_KEY, Index, choose_key, read_indexes
 from connectors.postgres.logical_types import Types, read_types
 from connectors.postgres.resolution import (
-    ExcludedColumns,
     KnownColumn,
     KnownTable,
-    is_excluded,
     layout_of,
     places,
 )
@@ -36,7 +35,6 @@ from connectors.postgres.xids import made_by
 __all__ = [
     "CapturedTable",
     "ColumnFacts",
-    "ExcludedColumns",
     "TableFacts",
     "UnsupportedColumn",
     "captured_tables",
@@ -95,6 +93,7 @@ class TableFacts:
     toasts: bool
     types: Types
     unsupported: tuple[UnsupportedColumn, ...] = ()
+    rules: ColumnRules = NO_RULES
 
     def known(self, ancestors: tuple[str, ...] = ()) -> KnownTable:
         """What a change of this table can be read with; without columns that are not supported."""
@@ -184,12 +183,12 @@ class _ColumnRow:
 
 
 def describe(
-    connection: psycopg.Connection, oids: Iterable[int], excluded: ExcludedColumns = ()
+    connection: psycopg.Connection, oids: Iterable[int], rules: ColumnRules = NO_RULES
 ) -> dict[int, TableFacts]:
     """The facts of these tables by oid; tables that are gone are left out.
 
-    All is read in one transaction or savepoint. `excluded` columns may have types that are not
-    supported: their values are the server's text.
+    All is read in one transaction or savepoint. Columns that `rules` exclude may have types that
+    are not supported: their values are the server's text.
     """
     asked = list(oids)
     with connection.transaction():
@@ -205,11 +204,12 @@ def describe(
     for oid, database, namespace, name, identity, has_toast in tables:
         own = by_table.get(oid, [])
         columns = tuple(
-            _facts_of(row, f"{namespace}.{name}", types, defaults, excluded) for row in own
+            _facts_of(row, f"{namespace}.{name}", types, defaults, rules) for row in own
         )
         toasts = has_toast and any(row.toastable and not row.generated for row in own)
         place = (oid, database, namespace, name, identity)
-        facts[oid] = _table_facts(place, columns, choose_key(indexes.get(oid, [])), toasts, types)
+        key = choose_key(indexes.get(oid, []))
+        facts[oid] = _table_facts(place, columns, key, toasts, types, rules)
     return facts
 
 
@@ -219,6 +219,7 @@ def _table_facts(
     key: Index,
     toasts: bool,  # noqa: FBT001 - one caller
     types: Types,
+    rules: ColumnRules,
 ) -> TableFacts:
     oid, database, namespace, name, identity = place
     streamed = [column for column in columns if not column.generated]
@@ -241,7 +242,9 @@ def _table_facts(
         if column.logical is None
     )
     layout = layout_of(logical)
-    return TableFacts(oid, schema, layout, columns, identity, key, toasts, types, unsupported)
+    return TableFacts(
+        oid, schema, layout, columns, identity, key, toasts, types, unsupported, rules
+    )
 
 
 def _facts_of(
@@ -249,16 +252,17 @@ def _facts_of(
     table: str,
     types: Types,
     defaults: Mapping[tuple[int, int], object],
-    excluded: ExcludedColumns,
+    rules: ColumnRules,
 ) -> ColumnFacts:
     kind: LogicalType | None = types.resolve(row.type_oid, row.typmod)
-    if kind is None and is_excluded(table, row.name, excluded):
+    if kind is None and rules.is_excluded(table, row.name):
         kind = String(row.type_text)
     logical = None
     if kind is not None:
         nullable = not (row.not_null or types.not_null(row.type_oid))
         default = defaults.get((row.table, row.attnum), NO_DEFAULT)
-        logical = Column(row.name, kind, nullable, default)
+        attributes = rules.attributes(table, row.name, row.type_oid, row.typmod, types)
+        logical = Column(row.name, kind, nullable, default, attributes)
     return ColumnFacts(
         row.name, row.attnum, row.type_oid, row.typmod, row.not_null, row.generated, row.type_text,
         logical, row.made,

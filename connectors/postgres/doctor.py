@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from cdc.errors import CdcError
 from cdc.protocols import Finding, SourceContext
 from connectors.postgres.catalog import TableFacts, describe
+from connectors.postgres.column_rules import ColumnRules
 from connectors.postgres.config import Config
 from connectors.postgres.connection import Dialer
 from connectors.postgres.doctor_failover import (
@@ -133,7 +134,7 @@ def _findings(
             connection, config.tables, config.exclude_tables, roots
         )
         tables.extend(found)
-        facts.update(describe(connection, [table.oid for table in found], context.excluded_columns))
+        facts.update(describe(connection, [table.oid for table in found], ColumnRules.of(context)))
         subject = Subject(connection, session.user, tables, facts)
         yield from table_findings(subject, missing, config)
 

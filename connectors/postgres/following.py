@@ -7,6 +7,7 @@ import psycopg
 
 from cdc.protocols import Heartbeat, SourceContext
 from connectors.postgres.announcements import Announcements
+from connectors.postgres.column_rules import ColumnRules
 from connectors.postgres.config import Config
 from connectors.postgres.emission import Emission
 from connectors.postgres.facts import Facts
@@ -48,7 +49,7 @@ def begin_stream(
         resume.origin.database,
         config.tables,
         config.exclude_tables,
-        context.excluded_columns,
+        ColumnRules.of(context),
         facts,
     )
     streaming = Streaming(
@@ -80,7 +81,7 @@ def newcomers_of(config: Config, context: SourceContext, names: Names, facts: Fa
         config,
         names.publication,
         made_by(names.pipeline, names.source),
-        context.excluded_columns,
+        ColumnRules.of(context),
         facts,
         Announcements(facts) if config.schema_changes else None,
     )

@@ -164,6 +164,9 @@ _BUILT_IN: Final = (
 )
 _SCALARS: Final[Mapping[int, _Make]] = {oid: make for oid, _, make in _BUILT_IN}
 _ARRAYS: Final[Mapping[int, _Make]] = {array: make for _, array, make in _BUILT_IN if array}
+ELEMENTS: Final[Mapping[int, int]] = {array: oid for oid, array, _ in _BUILT_IN if array}
+"""The element's type of each array type."""
+TEXT_NAMES: Final[Mapping[int, str]] = {oid: name for oid, _, name in _TEXTS}
 BUILT_IN_OIDS: Final = frozenset(_SCALARS) | frozenset(_ARRAYS)
 
 # Types of extensions that have a logical type of their own, by extension and name; their oids

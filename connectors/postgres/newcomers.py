@@ -18,6 +18,7 @@ from cdc.event import ChangeEvent
 from cdc.notes import Note
 from connectors.postgres import catalog
 from connectors.postgres.announcements import Announcements
+from connectors.postgres.column_rules import ColumnRules
 from connectors.postgres.config import Config
 from connectors.postgres.connection import rows_of
 from connectors.postgres.facts import Facts
@@ -121,7 +122,7 @@ class Newcomers:
         config: Config,
         publication: str,
         comment: str,
-        excluded_columns: catalog.ExcludedColumns,
+        rules: ColumnRules,
         facts: Facts,
         announcements: Announcements | None,
     ) -> None:
@@ -134,7 +135,7 @@ class Newcomers:
         self._config = config
         self._publication = publication
         self._comment = comment
-        self._excluded_columns = excluded_columns
+        self._rules = rules
         self._facts = facts
         self._unread: tuple[CapturedTable, ...] = ()
         self._known = _Known()
@@ -274,7 +275,7 @@ class Newcomers:
         self, connection: Connection, table: CapturedTable, *, published: bool
     ) -> str | None:
         """Why a table cannot be captured, None when it can be and is published."""
-        facts = catalog.describe(connection, [table.oid], self._excluded_columns)
+        facts = catalog.describe(connection, [table.oid], self._rules)
         try:
             catalog.refuse_unsupported(facts.values())
             if self._config.keyless_tables == "refuse" and not table.has_key:

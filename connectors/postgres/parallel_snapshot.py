@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 import psycopg
 
 from cdc.reading import Plain, ReaderLot, Readers
-from connectors.postgres.catalog import ExcludedColumns
+from connectors.postgres.column_rules import NO_RULES, ColumnRules
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.markers import Markers
 from connectors.postgres.range_copy import still_locked
@@ -88,7 +88,7 @@ class ParallelSnapshot:
         reads: Sequence[TableRead],
         tasks: Sequence[list[Work]],
         position: Lsn,
-        excluded_columns: ExcludedColumns = (),
+        rules: ColumnRules = NO_RULES,
     ) -> None:
         """The readers have opened, or are opening, the view of `connection`."""
         self.finished = False
@@ -102,7 +102,7 @@ class ParallelSnapshot:
         for work in (work for task in tasks for work in task):
             left[work.read.table.oid] = left.get(work.read.table.oid, 0) + 1
         self._ends = Ends(left)
-        self._forms = Forms(connection, reads, excluded_columns, int(position))
+        self._forms = Forms(connection, reads, rules, int(position))
         self._markers = Markers()
         self._ready: deque[SnapshotLot] = deque()
 

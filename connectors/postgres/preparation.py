@@ -10,6 +10,7 @@ from cdc.checkpoint import HEAL, Checkpoint
 from cdc.errors import PositionLost, SlotLost, SourceRefused, TransientError
 from cdc.notes import Note
 from connectors.postgres import catalog
+from connectors.postgres.column_rules import ColumnRules
 from connectors.postgres.config import Config
 from connectors.postgres.connection import translated
 from connectors.postgres.failover import ensure_failover, refuse_unreadable_standby
@@ -78,7 +79,7 @@ class Plan:
 def captured(
     connection: Connection,
     config: Config,
-    excluded_columns: catalog.ExcludedColumns,
+    rules: ColumnRules,
     publication: str | None = None,
 ) -> tuple[list[CapturedTable], dict[int, catalog.TableFacts]]:
     """The captured tables, all of them in order, and what the catalog says of each, by oid.
@@ -90,7 +91,7 @@ def captured(
     with translated("reading the catalog"):
         roots = published_roots(connection, publication) if publication else ()
         tables = catalog.captured_tables(connection, config.tables, config.exclude_tables, roots)
-        facts = catalog.describe(connection, [table.oid for table in tables], excluded_columns)
+        facts = catalog.describe(connection, [table.oid for table in tables], rules)
     catalog.refuse_unsupported(facts.values())
     keyless = [table.qualified_name for table in tables if not table.has_key]
     if keyless and config.keyless_tables == "refuse":
@@ -101,7 +102,23 @@ def captured(
     return tables, facts
 
 
-def plan_snapshot_only(
+def plan_start(
+    connection: Connection,
+    replication: ReplicationConnection,
+    home: Home,
+    config: Config,
+    names: Names,
+    checkpoint: Checkpoint | None,
+    rules: ColumnRules,
+) -> Plan:
+    """The plan of this start. Raises PositionLost when the checkpoint cannot be resumed from."""
+    if config.snapshot == "only":
+        tables, _ = captured(connection, config, rules)
+        return _plan_snapshot_only(tables, replication.identify(), home, names, checkpoint)
+    return _plan_stream(connection, replication, home, config, names, checkpoint, rules)
+
+
+def _plan_snapshot_only(
     tables: Sequence[CapturedTable],
     system: System,
     home: Home,
@@ -123,21 +140,21 @@ def plan_snapshot_only(
     return Plan(origin, resume, tuple(tables), unread, parts, {})
 
 
-def plan_stream(
+def _plan_stream(
     connection: Connection,
     replication: ReplicationConnection,
     home: Home,
     config: Config,
     names: Names,
     checkpoint: Checkpoint | None,
-    excluded_columns: catalog.ExcludedColumns = (),
+    rules: ColumnRules,
 ) -> Plan:
     """The plan of every other start; makes or completes the publication.
 
     Raises PositionLost when the checkpoint cannot be resumed from, unless the configuration or a
     person allows to begin anew.
     """
-    tables, facts = captured(connection, config, excluded_columns, names.publication)
+    tables, facts = captured(connection, config, rules, names.publication)
     system = replication.identify()
     slot = read_slot(connection, names.slot)
     if slot is not None:

@@ -10,6 +10,7 @@ from cdc.event import Transaction
 from cdc.protocols import SourceContext
 from cdc.reading import Plain, TaskLot
 from connectors.postgres.catalog import describe
+from connectors.postgres.column_rules import ColumnRules
 from connectors.postgres.config import Config
 from connectors.postgres.connection import translated
 from connectors.postgres.dialing import dialer_of
@@ -34,7 +35,7 @@ class RangeReader:
     def __init__(self, config: Config, context: SourceContext, opening: Opening) -> None:
         view, address, position = opening
         self._config = config
-        self._excluded_columns = context.excluded_columns
+        self._rules = ColumnRules.of(context)
         self._position = position
         dialer = dialer_of(config, context)
         dialer.pin(address)
@@ -64,7 +65,7 @@ class RangeReader:
             self._forms.clear()
             new = {entry[3]: entry for entry in entries}
         with translated("looking up the tables of the snapshot"):
-            found = describe(self._connection, list(new), self._excluded_columns)
+            found = describe(self._connection, list(new), self._rules)
         for oid, entry in new.items():
             facts = found.get(oid)
             if facts is None:

@@ -11,17 +11,14 @@ that overlap may have committed the other way round: only for these a fact may b
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 
 from cdc.errors import SchemaError
 from cdc.event import RowLayout
 from cdc.schema import NO_DEFAULT, Column, Enum, String, TableSchema
+from connectors.postgres.column_rules import NO_RULES, ColumnRules
 from connectors.postgres.decoders import decoder, form
 from connectors.postgres.logical_types import BUILT_IN_OIDS, TypeFacts, Types
 from connectors.postgres.pgoutput import Relation, RelationColumn
-
-ExcludedColumns = Sequence[tuple[str, str]]
-"""Globs of qualified table names, and of columns there, that a transform removes from rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,7 @@ def resolve(
     types: Types,
     database: str,
     type_names: Mapping[int, str],
-    excluded: ExcludedColumns = (),
+    rules: ColumnRules = NO_RULES,
 ) -> Resolved:
     """The structure of changes of transaction `xid`, which follow `relation`.
 
@@ -91,7 +88,7 @@ def resolve(
     `type_names` are names for messages, by oid. Raises SchemaError, with the names, for a type that
     cannot be captured, or that was gone before it was known.
     """
-    resolution = _Resolution(relation, xid, candidates, types, type_names, excluded)
+    resolution = _Resolution(relation, xid, candidates, types, type_names, rules)
     columns = tuple(resolution.column(sent) for sent in relation.columns)
     key, primary, made = resolution.key()
     logical = tuple(column.logical for column in columns)
@@ -154,15 +151,16 @@ class _Resolution:
         candidates: Sequence[KnownTable],
         types: Types,
         type_names: Mapping[int, str],
-        excluded: ExcludedColumns,
+        rules: ColumnRules,
     ) -> None:
         self.withheld: int | None = None
         self._relation = relation
+        self._table = f"{relation.namespace}.{relation.name}"
         self._xid = xid
         self._candidates = candidates
         self._types = types
         self._type_names = type_names
-        self._excluded = excluded
+        self._rules = rules
         self._sent = {column.name: column for column in relation.columns}
 
     def column(self, sent: RelationColumn) -> KnownColumn:
@@ -174,10 +172,9 @@ class _Resolution:
                         return self._as_of_now(sent, known)
                     break
         kind = self._types.resolve(sent.type_oid, sent.type_modifier)
-        relation = self._relation
-        table = f"{relation.namespace}.{relation.name}"
+        relation, table = self._relation, self._table
         name = self._type_name(sent.type_oid)
-        if kind is None and is_excluded(table, sent.name, self._excluded):
+        if kind is None and self._rules.is_excluded(table, sent.name):
             kind = String(name)
         if kind is None:
             raise SchemaError(
@@ -189,7 +186,7 @@ class _Resolution:
         # What identifies rows is NOT NULL, unless it is the whole row.
         not_null = sent.in_identity and relation.identity in {"d", "i"}
         nullable = not (not_null or self._types.not_null(sent.type_oid))
-        logical = Column(sent.name, kind, nullable)
+        logical = Column(sent.name, kind, nullable, attributes=self._attributes(sent))
         return KnownColumn(sent.type_oid, sent.type_modifier, not_null, 0, logical)
 
     def key(self) -> tuple[tuple[str, ...], bool, int]:
@@ -231,8 +228,18 @@ class _Resolution:
         if isinstance(kind, Enum) and default not in kind.labels:
             default = NO_DEFAULT
         nullable = not (known.not_null or self._types.not_null(sent.type_oid))
-        logical = replace(known.logical, type=kind, nullable=nullable, default=default)
+        logical = replace(
+            known.logical,
+            type=kind,
+            nullable=nullable,
+            default=default,
+            attributes=self._attributes(sent),
+        )
         return known if logical == known.logical else replace(known, logical=logical)
+
+    def _attributes(self, sent: RelationColumn) -> tuple[tuple[str, str], ...]:
+        place = (sent.type_oid, sent.type_modifier)
+        return self._rules.attributes(self._table, sent.name, *place, self._types)
 
     def _type_name(self, oid: int) -> str:
         facts = self._types.facts.get(oid)
@@ -245,13 +252,6 @@ class _Resolution:
 
 def _same_type(sent: RelationColumn, known: KnownColumn) -> bool:
     return sent.type_oid == known.type_oid and sent.type_modifier == known.typmod
-
-
-def is_excluded(table: str, column: str, excluded: ExcludedColumns) -> bool:
-    """Whether a transform removes this column of the table with this qualified name."""
-    return any(
-        fnmatchcase(table, tables) and fnmatchcase(column, columns) for tables, columns in excluded
-    )
 
 
 def places(names: Sequence[str], columns: Sequence[Column]) -> tuple[int, ...]:

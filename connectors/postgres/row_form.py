@@ -38,7 +38,8 @@ def row_form(facts: TableFacts, published: Sequence[str] | None) -> Table:
     )
     schema = facts.schema
     relation = Relation(facts.oid, schema.namespace, schema.table, facts.identity, sent)
-    described = resolve(relation, _NOW, [facts.known()], facts.types, schema.database, {})
+    known, rules = [facts.known()], facts.rules
+    described = resolve(relation, _NOW, known, facts.types, schema.database, {}, rules)
     return Table(described.schema, described.layout, (False,) * len(sent))
 
 

@@ -9,7 +9,8 @@ from typing import Any, Final, Protocol
 import psycopg
 
 from cdc.event import ChangeEvent, Record, Transaction
-from connectors.postgres.catalog import ExcludedColumns, describe
+from connectors.postgres.catalog import describe
+from connectors.postgres.column_rules import NO_RULES, ColumnRules
 from connectors.postgres.connection import translated
 from connectors.postgres.copy_text import RowMaker
 from connectors.postgres.lsn import Lsn
@@ -92,13 +93,13 @@ class Forms:
         self,
         connection: Connection,
         reads: Sequence[TableRead],
-        excluded_columns: ExcludedColumns,
+        rules: ColumnRules,
         position: int,
     ) -> None:
         """`position` is what the rows carry as their place in the source."""
         self._connection = connection
         self._ahead = deque(reads)
-        self._excluded_columns = excluded_columns
+        self._rules = rules
         self._position = position
         self._known: dict[int, Form] = {}
 
@@ -123,7 +124,7 @@ class Forms:
     def _describe(self, reads: Sequence[TableRead]) -> None:
         with translated("looking up the tables of the snapshot"):
             oids = [read.table.oid for read in reads]
-            found = describe(self._connection, oids, self._excluded_columns)
+            found = describe(self._connection, oids, self._rules)
         transaction = transaction_of(self._connection)
         for read in reads:
             facts = found.get(read.table.oid)
@@ -166,7 +167,7 @@ class LocalSnapshot:
         position: Lsn,
         rows_max: int,
         bytes_max: int,
-        excluded_columns: ExcludedColumns = (),
+        rules: ColumnRules = NO_RULES,
     ) -> None:
         self.finished = False
         self.tally = Tally(reads)
@@ -175,7 +176,7 @@ class LocalSnapshot:
         self._bytes_max = bytes_max
         self._todo = deque(_Work(read, piece) for read in reads for piece in read.pieces)
         self._ends = Ends({read.table.oid: len(read.pieces) for read in reads})
-        self._forms = Forms(connection, reads, excluded_columns, int(position))
+        self._forms = Forms(connection, reads, rules, int(position))
         self._markers = Markers()
         begin_reading(connection)
         self._work: _Work | None = None

@@ -4,6 +4,7 @@ import os
 from typing import Final
 
 from cdc.protocols import SourceContext
+from connectors.postgres.column_rules import ColumnRules
 from connectors.postgres.config import Config
 from connectors.postgres.connection import Dialer
 from connectors.postgres.lsn import Lsn
@@ -50,7 +51,7 @@ def start_snapshot(
             opening = (export_view(connection), dialer.address, int(position))
             readers = context.start_readers(count, opening)
             return ParallelSnapshot(
-                connection, readers, reads, tasks, position, context.excluded_columns
+                connection, readers, reads, tasks, position, ColumnRules.of(context)
             )
         return LocalSnapshot(
             connection,
@@ -58,7 +59,7 @@ def start_snapshot(
             position,
             config.snapshot_lot_rows_max,
             config.snapshot_lot_bytes_max,
-            context.excluded_columns,
+            ColumnRules.of(context),
         )
     except BaseException:
         connection.close()

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import psycopg
 
@@ -29,12 +29,12 @@ from cdc.protocols import (
     SourceProgress,
 )
 from connectors.postgres import doctor
+from connectors.postgres.column_rules import ColumnRules
 from connectors.postgres.config import Config
 from connectors.postgres.dialing import dialer_of
 from connectors.postgres.facts import Facts
 from connectors.postgres.following import begin_stream, newcomers_of, watch_stream
 from connectors.postgres.heartbeats import without_own_table
-from connectors.postgres.lagging import lag
 from connectors.postgres.lease import Lease
 from connectors.postgres.lsn import Lsn
 from connectors.postgres.marks import Marks, mark_now, settle, written_to
@@ -42,11 +42,10 @@ from connectors.postgres.names import Names, lease_key
 from connectors.postgres.position import StreamPosition
 from connectors.postgres.preparation import (
     Plan,
-    captured,
-    plan_snapshot_only,
-    plan_stream,
+    plan_start,
 )
 from connectors.postgres.replication import ReplicationConnection
+from connectors.postgres.reporting import progress_of
 from connectors.postgres.resume import POSITION, Resume
 from connectors.postgres.snapshot import Snapshot
 from connectors.postgres.snapshot_progress import Tally
@@ -101,21 +100,17 @@ class PostgresSource:
     def start(self, checkpoint: Checkpoint | None) -> None:
         """Verify the checkpoint, make what is missing, and set the first stage."""
         self._replication = self._dial_replication()
+        plan = plan_start(
+            self._connection(),
+            self._replication,
+            self._dialer.home,
+            self._config,
+            self._names,
+            checkpoint,
+            ColumnRules.of(self._context),
+        )
         if self._config.snapshot == "only":
-            tables, _ = captured(self._connection(), self._config, self._context.excluded_columns)
-            system = self._replication.identify()
-            plan = plan_snapshot_only(tables, system, self._dialer.home, self._names, checkpoint)
             self._end_replication()
-        else:
-            plan = plan_stream(
-                self._connection(),
-                self._replication,
-                self._dialer.home,
-                self._config,
-                self._names,
-                checkpoint,
-                self._context.excluded_columns,
-            )
         self._plan, self._standing.begun = plan, plan.notes()
         self._unsaved = dict(plan.parts)
         if plan.unread:
@@ -171,22 +166,13 @@ class PostgresSource:
 
     def progress(self) -> SourceProgress:
         """Stage, position and lag as last heard."""
-        streaming, tally = self._streaming, self._tally
-        tables = () if tally is None else tally.tables()
-        whole = None if tally is None else tally.whole()
-        kept, notes = self._standing.retention, (*self._standing.notes, *self._watches.notes)
-        if streaming is None:
-            phase: Literal["starting", "snapshot"] = "snapshot" if self._snapshot else "starting"
-            return SourceProgress(phase, None, None, None, tables, whole, None, kept, notes)
-        return SourceProgress(
-            "streaming",
-            Position(str(streaming.lsn)),
-            *lag(self._lease.server_lsn, streaming.lsn, streaming.last_commit_us),
-            tables,
-            whole,
-            open_transactions=streaming.open_transactions,
-            retention=kept,
-            notes=notes,
+        return progress_of(
+            self._streaming,
+            self._tally,
+            self._standing,
+            self._watches,
+            self._lease.server_lsn,
+            reads_rows=self._snapshot is not None,
         )
 
     def close(self) -> None:

@@ -13,13 +13,13 @@ import psycopg
 from cdc.event import ChangeEvent
 from cdc.schema import TableSchema
 from connectors.postgres.catalog import TableFacts, describe
+from connectors.postgres.column_rules import ColumnRules
 from connectors.postgres.connection import translated
 from connectors.postgres.facts import Facts
 from connectors.postgres.labels import Labels
 from connectors.postgres.logical_types import Types, read_types
 from connectors.postgres.pgoutput import Relation, Table
 from connectors.postgres.resolution import (
-    ExcludedColumns,
     KnownTable,
     Resolved,
     resolve,
@@ -83,19 +83,19 @@ class Structures:
         database: str,
         tables: Sequence[str],
         exclude_tables: Sequence[str],
-        excluded_columns: ExcludedColumns,
+        rules: ColumnRules,
         facts: Facts,
     ) -> None:
         """`connection` gives an open one; the tables are the configured globs.
 
-        `excluded_columns` may have types that are not supported. `facts` grow while the stream
+        `rules` are those of columns. `facts` grow while the stream
         goes on, and are to be stored with the events that follow from them.
         """
         self._connection = connection
         self._database = database
         self._tables = tables
         self._exclude_tables = exclude_tables
-        self._excluded_columns = excluded_columns
+        self._rules = rules
         self._facts = facts
         self._look = _Look()
         # Descriptions in force: the last one, and while a transaction that was kept is read also
@@ -173,7 +173,7 @@ class Structures:
         asked = sorted(oids)
         with translated(doing), (connection := self._connection()).transaction():
             ((next_xid,),) = connection.execute(READ_NEXT_XID)
-            tables = describe(connection, asked, self._excluded_columns)
+            tables = describe(connection, asked, self._rules)
             ancestors: dict[int, tuple[str, ...]] = {}
             for oid, name in connection.execute(_ANCESTORS, (asked,)):
                 ancestors[oid] = (*ancestors.get(oid, ()), name)
@@ -219,7 +219,7 @@ class Structures:
             types,
             self._database,
             type_names,
-            self._excluded_columns,
+            self._rules,
         )
         if withheld is not None and (resolved.withheld is None or withheld < resolved.withheld):
             resolved = Resolved(resolved.known, resolved.layout, withheld)

@@ -14,6 +14,7 @@ from psycopg import sql
 
 from cdc.errors import ConfigError, SourceRefused
 from connectors.postgres.catalog import describe
+from connectors.postgres.column_rules import ColumnRules
 from connectors.postgres.config import Config, SnapshotTable
 from connectors.postgres.connection import rows_of, translated
 from connectors.postgres.publication_facts import Publication, read_publication
@@ -307,7 +308,7 @@ def _require_columns(
         if wish.columns is not None and matches(table.qualified_name, pattern)
     }
     with translated("reading the catalog"):
-        facts = describe(connection, list(wanted), [("*", "*")])
+        facts = describe(connection, list(wanted), ColumnRules((("*", "*"),)))
     for oid, found in facts.items():
         unread_columns(row_form(found, None), wanted[oid])
 

@@ -88,6 +88,7 @@ def captured(
             "depot",
             "acme",
             folder,
+            described_columns=run.options.propagate_source_types,
             transaction_metadata=run.transaction_metadata,
         ),
     )

@@ -134,6 +134,12 @@ CASES = {
         "nested arrays; with inline schemas, which cannot tell them, what `unrepresentable` says",
         "The value is lost.",
     ),
+    "propagated-types": Case(
+        "the source's type of a `serial`, and the length of a `numeric` without one, in schemas",
+        "`SERIAL` and 0 in the snapshot, `INT4` and 131089 in the stream",
+        "`INT4` and 131089 in both",
+        "Snapshot and stream agree.",
+    ),
     "nan-in-arrays": Case(
         "NaN inside a `numeric[]`, decimals as text or doubles",
         "the whole array is null",
@@ -353,6 +359,9 @@ KNOWN = (
     Known("padded-defaults", "schema.*.n_char", '*"ab"*', '*"ab  "*'),
     Known("padded-defaults", "before.n_char", '"ab"', '"ab  "'),
     Known("expression-defaults", "schema.*.o_cast", '*"default":"x"*', '*"optional":true,"field"*'),
+    Known("expression-defaults", "schema.*.o_cast", '*},"default":"x"*', '*"o_cast"},"field"*'),
+    Known("propagated-types", "schema.*", '*.length":"0"*', '*.length":"131089"*.scale":"0"*'),
+    Known("propagated-types", "schema.*.id", '*"SERIAL"*', '*"INT4"*'),
     Known("expression-defaults", "before.o_cast", '"x"', "null"),
     Known("generated-columns", "schema.*.g", "*int32*", "(absent)", "public.gen"),
     Known("generated-columns", "after.g", "10", "(absent)", "public.gen"),

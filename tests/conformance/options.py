@@ -36,7 +36,10 @@ def options_of(connector: Mapping[str, str]) -> Options:
         "debezium_headers": "true",
         "unknown_types": "text" if unknown else "omit",
     }
-    return Options.model_validate({**defaults, **chosen, "version": "3.6.1.Final"})
+    # The types of columns are chosen by name here, by a pattern of types there.
+    shown = ("*",) if connector.get("datatype.propagate.source.type") == ".+" else ()
+    propagated = {"propagate_source_types": shown, "version": "3.6.1.Final"}
+    return Options.model_validate({**defaults, **chosen, **propagated})
 
 
 def operations_of(connector: Mapping[str, str]) -> Operations:

@@ -43,6 +43,7 @@ RUNS = {
     "types_time_isostring": "types",
     "types_time_microseconds": "types",
     "types_time_nanoseconds": "types",
+    "types_propagate": "types",
     "types_unknown": "types",
     "identity_default": "identity",
     "identity_noschema": "identity",
@@ -156,8 +157,7 @@ ELSEWHERE = {
     "partitions": "tests/conformance/test_partitions.py",
     "edge_nan_nn_precise": CASES["required-nan"].test.partition("::")[0],
 }
-# `types_propagate` shows names and sizes of the source's types in schemas, which we do not yet.
-LATER = ("smt_*", "options_*", "identity_names_avro", "signals_notifications", "types_propagate")
+LATER = ("smt_*", "options_*", "identity_names_avro", "signals_notifications")
 
 
 @needs_goldens

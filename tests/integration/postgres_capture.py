@@ -26,10 +26,14 @@ from tests.lab.postgres_database import PostgresDatabase
 TIMEOUT_S = 30.0
 
 
-def _text(pipeline: str, url: str, options: dict[str, Any]) -> str:
+def _text(
+    pipeline: str, url: str, options: dict[str, Any], described_columns: tuple[str, ...]
+) -> str:
     """The configuration as readers get it: JSON is YAML."""
     plain = Config(url=Secret(url), **options).model_dump(mode="json", exclude_unset=True)
     source = {**plain, "type": "postgres", "url": url, "topic_prefix": "shop"}
+    if described_columns:
+        source["format"] = {"propagate_source_types": described_columns}
     return orjson.dumps({"name": pipeline, "sources": {"shop": source}}).decode()
 
 
@@ -39,13 +43,27 @@ State = dict[str, dict[tuple[object, ...], tuple[object, ...]]]
 class Capture:
     """One source, its log and its checkpoint; `crash` forgets what was not committed."""
 
-    def __init__(self, url: str, folder: Path, *, pipeline: str = "shop", **options: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        *,
+        pipeline: str = "shop",
+        described_columns: tuple[str, ...] = (),
+        **options: Any,
+    ) -> None:
         options.setdefault("tables", ["public.*"])
         self.config = Config(url=Secret(url), **options)
         self.pools: list[ReaderPool] = []
-        self._order = ReaderOrder(folder / "cdc.yaml", _text(pipeline, url, options), "shop")
+        text = _text(pipeline, url, options, described_columns)
+        self._order = ReaderOrder(folder / "cdc.yaml", text, "shop")
         self.context = SourceContext(
-            pipeline, "shop", "shop", folder, start_readers=self._start_readers
+            pipeline,
+            "shop",
+            "shop",
+            folder,
+            described_columns=described_columns,
+            start_readers=self._start_readers,
         )
         self._schemas = MemorySchemas()
         self._serializer = json.create(

@@ -27,6 +27,7 @@ from connectors.postgres.catalog import (
     describe,
     refuse_unsupported,
 )
+from connectors.postgres.column_rules import ColumnRules
 from connectors.postgres.decoders import SESSION_SETTINGS
 from connectors.postgres.logical_types import BUILT_IN_OIDS, Types, types_of
 from connectors.postgres.pgoutput import Relation, RelationColumn
@@ -251,7 +252,9 @@ def test_unsupported_types_are_all_named_unless_excluded(connection: Connection)
 
     with pytest.raises(SchemaError, match=r"t\.b \(public\.odd_place\), public\.t\.c \(.*\[\]\)"):
         refuse_unsupported([facts])
-    excluded = facts_of(connection, "public.t", excluded=[("public.*", "b"), ("*.t", "c")])
+    excluded = facts_of(
+        connection, "public.t", rules=ColumnRules((("public.*", "b"), ("*.t", "c")))
+    )
     refuse_unsupported([excluded])
     assert excluded.layout.decoders[1](b"(1)") == "(1)"
 

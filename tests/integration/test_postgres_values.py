@@ -27,6 +27,7 @@ from cdc.schema import (
 )  # fmt: skip
 from connectors.postgres import values
 from connectors.postgres.catalog import captured_tables, describe
+from connectors.postgres.column_rules import ColumnRules
 from connectors.postgres.decoders import SESSION_SETTINGS, decoder
 from tests.conformance.capture import require_features
 from tests.lab import PostgresDatabase, PostgresServer
@@ -312,7 +313,7 @@ def test_copy_and_stream_give_the_same_value_for_every_type(
         connection.execute((marker + rows).encode())
         connection.execute(b"SET search_path = ''")
         (table,) = captured_tables(connection, ["public.all_types"])
-        facts = describe(connection, [table.oid], [("*", "*")])[table.oid]
+        facts = describe(connection, [table.oid], ColumnRules((("*", "*"),)))[table.oid]
         with connection.cursor().copy(
             "COPY (SELECT * FROM public.all_types ORDER BY id) TO STDOUT"
         ) as copy:

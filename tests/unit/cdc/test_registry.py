@@ -128,3 +128,13 @@ def test_source_is_told_of_metadata_and_heartbeat(tmp_path: Path) -> None:
 
     assert [context.transaction_metadata for context in contexts] == [False, True]
     assert [None, Heartbeat(2.0, topic=False)] == [context.heartbeat for context in contexts]
+
+
+def test_source_is_told_which_columns_show_their_types(tmp_path: Path) -> None:
+    text = f"name: shop\nsources:\n  shop: {{type: {supervised.__name__}, "
+    plain = read(text + "}", tmp_path / "cdc.yaml")
+    asked = read(text + 'format: {propagate_source_types: ["*.orders.*"]}}', tmp_path / "cdc.yaml")
+
+    contexts = [Parts(config).source_context("shop") for config in (plain, asked)]
+
+    assert [context.described_columns for context in contexts] == [(), ("*.orders.*",)]

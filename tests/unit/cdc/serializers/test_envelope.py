@@ -3,8 +3,14 @@
 import pytest
 
 from cdc.errors import ConfigError, SchemaError
-from cdc.schema import Array, Column, Decimal, LogicalType, TableSchema
-from cdc.serializers.envelope import column_mappings, column_schema, source_schema, table_topic
+from cdc.schema import Array, Column, Decimal, Int32, LogicalType, TableSchema
+from cdc.serializers.envelope import (
+    column_mappings,
+    column_schema,
+    key_schema,
+    source_schema,
+    table_topic,
+)
 from cdc.serializers.json_values import schema_text
 from cdc.serializers.options import Options
 from cdc.serializers.semantic import mapping
@@ -56,3 +62,21 @@ def test_default_without_an_encoding_or_in_a_struct_is_left_out() -> None:
 
     assert [b'"default"' in text for text in texts] == [False, True, False, True]
     assert b'"default":"Bdw="' in texts[1]
+
+
+def test_type_of_the_source_is_shown_in_values_and_not_in_keys() -> None:
+    about = (("type_name", "int4"), ("length", "10"), ("scale", "0"))
+    column = Column("id", Int32(), nullable=False, attributes=about)
+    table = TableSchema("d", "public", "t", (column,), (0,))
+
+    shown = column_schema(column, mapping(column.type, Options()))
+    key = key_schema("acme.public.t", table, [shown])
+
+    start = "__debezium.source.column."
+    assert shown.parameters == (
+        (f"{start}type", "INT4"),
+        (f"{start}length", "10"),
+        (f"{start}scale", "0"),
+        (f"{start}name", "id"),
+    )
+    assert key.fields[0][1].parameters == ()

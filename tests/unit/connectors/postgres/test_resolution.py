@@ -6,6 +6,7 @@ import pytest
 
 from cdc.errors import SchemaError
 from cdc.schema import NO_DEFAULT, Array, Column, Enum, Int32, Int64, String, TableSchema
+from connectors.postgres.column_rules import ColumnRules
 from connectors.postgres.logical_types import TypeFacts, Types
 from connectors.postgres.pgoutput import Relation, RelationColumn
 from connectors.postgres.resolution import KnownColumn, KnownTable, Resolved, resolve, types_at
@@ -118,7 +119,7 @@ def test_type_that_was_gone_before_it_was_known_is_refused_by_the_name_the_serve
 def test_excluded_column_needs_no_type() -> None:
     message = relation(sent("m", MOOD))
 
-    found = resolve(message, 1, (), Types(), "db", {}, [("public.*", "m")])
+    found = resolve(message, 1, (), Types(), "db", {}, ColumnRules((("public.*", "m"),)))
 
     assert found.schema.columns == (Column("m", String(f"oid {MOOD}")),)
 
