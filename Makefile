@@ -98,8 +98,9 @@ test-postgres-all: build  ## The tests of the Postgres source and Debezium's rec
 	done
 
 .PHONY: bench
-bench: build  ## Measure Postgres -> Kafka beside pg_recvlogical; results in benchmarks/results
-	$(RUN) -m benchmarks
+bench: build  ## Measure stream, snapshot, latency, memory beside pg_recvlogical and Debezium (10 minutes; SCALE=0.5)
+	$(RUN) -m benchmarks --scale $(or $(SCALE),0.5)
+	$(RUN) -m tests.docs.generate
 
 .PHONY: docs
 docs: $(READY)  ## Regenerate option tables and the configuration's JSON Schema

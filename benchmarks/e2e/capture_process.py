@@ -1,13 +1,15 @@
 """The capture worker's own loop and parts, in a process of its own, measured from inside.
 
-    python -m benchmarks.e2e.capture_process CONFIG SOURCE
+    python -m benchmarks.e2e.capture_process CONFIG SOURCE [until-told]
 
-Prints one line of JSON: `wall_s` from the start of the stream to the moment when all that the
-database held at the start is durable in the log, CPU of the whole process, peak memory.
+Ends when all that the database held at the start is durable in the log, or at SIGTERM if that is
+what it waits for. Prints one line of JSON: `wall_s` from the start of the stream to that moment,
+CPU of the process and of its readers, peak memory.
 """
 
 import json
 import resource
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import cast
 
+from benchmarks.e2e.measures import peak_bytes
 from cdc.capture import Capture
 from cdc.checkpoint import Checkpoint
 from cdc.clock import SystemClock
@@ -28,6 +31,7 @@ from cdc.registry import Parts
 from cdc.retry import Backoff
 
 MARK = "all"
+UNTIL_TOLD = "until-told"
 
 
 class TimedSource:
@@ -49,12 +53,18 @@ class TimedSource:
 
 
 class UntilMark:
-    """A lifecycle.Control that stops when everything of the beginning is durable."""
+    """A lifecycle.Control that stops when everything of the beginning is durable, or when told."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, until_told: bool) -> None:
         self.ended_at_s = 0.0
         self.progress: CaptureProgress | None = None
-        self._asked = False
+        self.spilled_bytes = 0
+        self._asked = until_told
+        if until_told:
+            signal.signal(signal.SIGTERM, lambda *_: self._end())
+
+    def _end(self) -> None:
+        self.ended_at_s = self.ended_at_s or time.monotonic()
 
     def stopping(self) -> bool:
         return self.ended_at_s > 0
@@ -70,8 +80,10 @@ class UntilMark:
         self.progress = progress
         if progress.last_error is not None:
             raise SystemExit(f"{progress.last_error.message}. {progress.last_error.hint}")
-        if MARK in progress.marks and not self.ended_at_s:
-            self.ended_at_s = time.monotonic()
+        if progress.open_transactions is not None:
+            self.spilled_bytes = max(self.spilled_bytes, progress.open_transactions.spilled_bytes)
+        if MARK in progress.marks:
+            self._end()
 
 
 def thread_cpu_s() -> dict[str, float]:
@@ -85,11 +97,11 @@ def thread_cpu_s() -> dict[str, float]:
     return found
 
 
-def main(config_file: str, name: str) -> None:
+def main(config_file: str, name: str, until: str = "mark") -> None:
     """Run and print."""
     config = load(Path(config_file), only=[name])
     parts = Parts(config)
-    control = UntilMark()
+    control = UntilMark(until_told=until == UNTIL_TOLD)
     relax()
     Capture(
         make_source=lambda: cast("Source", TimedSource(parts.source(name))),
@@ -101,14 +113,17 @@ def main(config_file: str, name: str) -> None:
         backoff=Backoff(Random(1)),
     ).run()
     usage = resource.getrusage(resource.RUSAGE_SELF)
+    readers = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert control.progress is not None
     print(
         json.dumps(
             {
                 "wall_s": control.ended_at_s - TimedSource.started_at_s,
-                "cpu_s": usage.ru_utime + usage.ru_stime,
+                "cpu_s": usage.ru_utime + usage.ru_stime + readers.ru_utime + readers.ru_stime,
                 "start_cpu_s": TimedSource.started_cpu_s,
-                "memory_bytes": usage.ru_maxrss * 1024,
+                "memory_bytes": peak_bytes(),
+                "reader_memory_bytes": readers.ru_maxrss * 1024,
+                "spilled_bytes": control.spilled_bytes,
                 "events": control.progress.events,
                 "commits": control.progress.commits,
                 "threads": thread_cpu_s(),

@@ -5,263 +5,314 @@ Each run of either side reads the same write-ahead log from a copy of the same s
 
 import json
 import os
-import resource
 import shutil
+import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any, Literal, Self
 from urllib.parse import quote
 
 from benchmarks.e2e import workload
+from benchmarks.e2e.capture_process import UNTIL_TOLD
+from benchmarks.e2e.connect import DebeziumBench
+from benchmarks.e2e.measures import Comparison, Run, measured
 from benchmarks.e2e.workload import Changes
-from tests.lab import KafkaServer, PostgresServer
+from tests.lab import KafkaServer, PostgresServer, pins
 
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run: wall and CPU seconds of the client process; memory where it is known."""
-
-    wall_s: float
-    cpu_s: float
-    memory_bytes: int | None = None
-    # CPU seconds of the start, which are no part of `cpu_s`.
-    start_cpu_s: float = 0.0
-    threads: tuple[tuple[str, float], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Runs of both sides over the same data; every figure is a median."""
-
-    name: str
-    events: int
-    ours: tuple[Run, ...]
-    theirs: tuple[Run, ...]
-    reference: str
-
-    def content(self) -> dict[str, object]:
-        """The figures as JSON-able content."""
-        ours_s = median(run.wall_s for run in self.ours)
-        theirs_s = median(run.wall_s for run in self.theirs)
-        millions = self.events / 1e6
-        pairs = zip(self.ours, self.theirs, strict=True)
-        ratios = [theirs.wall_s / ours.wall_s for ours, theirs in pairs]
-        return {
-            "name": self.name,
-            "events": self.events,
-            "runs": len(self.ours),
-            "reference": self.reference,
-            "events_per_s": round(self.events / ours_s),
-            "reference_events_per_s": round(self.events / theirs_s),
-            "ratio": round(theirs_s / ours_s, 3),
-            "ratio_range": f"{min(ratios):.2f} to {max(ratios):.2f}",
-            "cpu_s_per_million": round(median(run.cpu_s for run in self.ours) / millions, 2),
-            "reference_cpu_s_per_million": round(
-                median(run.cpu_s for run in self.theirs) / millions, 2
-            ),
-            "memory_mib": round(max(run.memory_bytes or 0 for run in self.ours) / 2**20),
-            "start_cpu_s": round(median(run.start_cpu_s for run in self.ours), 2),
-            "threads_cpu_s_per_million": {
-                name: round(spent / millions, 2) for name, spent in self.ours[-1].threads
-            },
-        }
-
-
-def _measured(command: list[str], **options: object) -> Run:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    began = time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
-    wall_s = time.monotonic() - began
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Run(wall_s, cpu_s)
+Program = Literal["tidewire", "pure", "debezium"]
+PROGRAMS: dict[Program, str] = {
+    "tidewire": "Tidewire",
+    "pure": "Tidewire in pure Python",
+    "debezium": f"Debezium {pins.DEBEZIUM}",
+}
+_END_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What lies between the database and the log: `log` is kafka, embedded or null."""
+    """What is measured: a program, over a socket, into a log (kafka, embedded or null)."""
 
+    program: Program = "tidewire"
     log: str = "kafka"
-    socket: str = "tcp"
+    socket: str = "unix"
+    # Processes that read a snapshot.
+    readers: int = 1
+    # The way whose figures stand for all others; it is run more often.
+    main: bool = True
 
-    def __str__(self) -> str:
-        return f"{self.log}, {'Unix socket' if self.socket == 'unix' else 'TCP'}"
+    def content(self) -> dict[str, object]:
+        """What a result says about the way."""
+        return {
+            "program": PROGRAMS[self.program],
+            "log": self.log,
+            "socket": "Unix" if self.socket == "unix" else "TCP",
+        }
+
+    def runs(self, runs: int) -> int:
+        """How often each side is run."""
+        return runs if self.main else 1
 
 
 class Bench:
-    """The servers, a folder for configurations and state, and the way that is measured."""
+    """All servers and a folder for configurations and state; made with `with`."""
 
-    def __init__(
-        self, postgres: PostgresServer, kafka: KafkaServer | None, folder: Path, way: Way
-    ) -> None:
-        self._postgres = postgres
-        self._kafka = kafka
-        self._folder = folder
-        self.way = way
+    postgres: PostgresServer
+    folder: Path
+
+    def __init__(self) -> None:
+        self._closing = ExitStack()
+        self._kafka: KafkaServer | None = None
+        self._debezium: DebeziumBench | None = None
         self._count = 0
-        workload.prepare(postgres)
 
-    def stream(self, changes: Changes, runs: int) -> Comparison:
-        """Drain these changes with both."""
-        rows = changes.rows_a_transaction
-        name = f"stream, {rows:,} row{'s' if rows > 1 else ''} a transaction, {self.way}"
-        try:
-            return self._compare(
-                name, changes.events, runs,
-                lambda: self._recvlogical(changes), lambda: self._capture("never", changes.events),
-                "pg_recvlogical",
-            )  # fmt: skip
-        finally:
-            workload.drop_slots(self._postgres, "run")
-
-    def snapshot(self, runs: int) -> Comparison:
-        """Read the table, which the last stream left filled, with both."""
-        with self._postgres.connect(workload.DATABASE) as connection:
-            counted = connection.execute("SELECT count(*) FROM item").fetchone()
-        assert counted is not None
-        assert counted[0] > 0, counted
-        return self._compare(
-            f"initial snapshot, one table, {self.way}", counted[0], runs,
-            self._copy, lambda: self._capture("initial", counted[0]),
-            "psql COPY ... TO STDOUT",
-        )  # fmt: skip
-
-    def _compare(
-        self,
-        name: str,
-        events: int,
-        runs: int,
-        theirs: Callable[[], Run],
-        ours: Callable[[], Run],
-        reference: str,
-    ) -> Comparison:
-        pairs = []
-        for number in range(runs):
-            print(f"{name}: run {number + 1} of {runs}", file=sys.stderr, flush=True)
-            pairs.append((theirs(), ours()))
-            workload.drop_slots(self._postgres, "run")
-        return Comparison(
-            name, events, tuple(ours for _, ours in pairs), tuple(t for t, _ in pairs), reference
+    def __enter__(self) -> Self:
+        self.postgres = self._closing.enter_context(
+            PostgresServer.start(settings=workload.SETTINGS)
         )
+        folder = TemporaryDirectory(prefix="tidewire-bench")
+        self.folder = Path(self._closing.enter_context(folder))
+        workload.prepare(self.postgres)
+        return self
 
-    def _url(self) -> str:
-        if self.way.socket == "tcp":
-            return self._postgres.url(workload.DATABASE)
-        folder = quote(str(self._postgres.folder), safe="")
-        return f"postgresql://postgres@{folder}:{self._postgres.port}/{workload.DATABASE}"
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closing.close()
 
-    def _log(self) -> str:
-        if self.way.log == "kafka":
-            assert self._kafka is not None
-            return (
-                f"{{type: kafka, bootstrap_servers: '{self._kafka.bootstrap_servers}', "
-                "topics: {partitions: 1, replication_factor: 1}}"
-            )
-        return {"embedded": "{type: embedded}", "null": "{type: benchmarks.e2e.null_log}"}[
-            self.way.log
-        ]
+    def kafka(self) -> KafkaServer:
+        """The broker, started when it is needed first."""
+        if self._kafka is None:
+            self._kafka = self._closing.enter_context(KafkaServer.start(bench=True))
+        return self._kafka
 
-    def _next(self) -> str:
+    def debezium(self) -> DebeziumBench:
+        """The Connect worker, started when it is needed first; it lives to the end."""
+        if self._debezium is None:
+            self._debezium = DebeziumBench(self.postgres, self.kafka())
+            self._closing.callback(self._debezium.close)
+        return self._debezium
+
+    def next_name(self) -> str:
+        """A name for a run: its slot, its topics, its pipeline."""
         self._count += 1
         return f"run{self._count}"
 
-    def _recvlogical(self, changes: Changes) -> Run:
-        slot = self._next()
-        workload.copy_slot(self._postgres, slot)
-        return _measured(
+    def server_version(self) -> str:
+        """Of Postgres."""
+        with self.postgres.connect() as connection:
+            row = connection.execute("SHOW server_version").fetchone()
+        assert row is not None
+        return str(row[0])
+
+    def url(self, socket: str) -> str:
+        """The address of the database over `tcp` or `unix`."""
+        if socket == "tcp":
+            return self.postgres.url(workload.DATABASE)
+        folder = quote(str(self.postgres.folder), safe="")
+        return f"postgresql://postgres@{folder}:{self.postgres.port}/{workload.DATABASE}"
+
+    # --- stream -----------------------------------------------------------------------------------
+
+    def stream(self, changes: Changes, way: Way, runs: int) -> dict[str, object]:
+        """Drain these changes with pg_recvlogical and with a program."""
+        if way.program == "debezium" and not self.debezium().is_warm:
+            print("stream: Debezium warms up", file=sys.stderr, flush=True)
+            self.debezium().is_warm = True
+            self._drained(changes)
+        drain = {
+            "debezium": lambda: self._drained(changes),
+            "pure": lambda: self._capture(way, "never", changes.events),
+            "tidewire": lambda: self._capture(way, "never", changes.events),
+        }[way.program]
+        rows = changes.rows_a_transaction
+        compared = self._compare(
+            f"stream, {rows:,} a transaction", way, changes.events, runs,
+            lambda: self._recvlogical(changes, way), drain, "pg_recvlogical",
+        )  # fmt: skip
+        return {"rows_a_transaction": rows, **compared}
+
+    def _drained(self, changes: Changes) -> Run:
+        name = self.next_name()
+        workload.copy_slot(self.postgres, name)
+        return self.debezium().drain(name, changes.events)
+
+    def _recvlogical(self, changes: Changes, way: Way) -> Run:
+        slot = self.next_name()
+        workload.copy_slot(self.postgres, slot)
+        return measured(
             [
-                str(self._postgres.binary("pg_recvlogical")),
-                f"--dbname={self._url()}",
+                str(self.postgres.binary("pg_recvlogical")),
+                f"--dbname={self.url(way.socket)}",
                 f"--slot={slot}", "--start", "--no-loop", "--file=/dev/null",
                 f"--endpos={changes.end}", "--option=proto_version=1",
                 f"--option=publication_names={workload.PUBLICATION}",
             ]
         )  # fmt: skip
 
-    def _copy(self) -> Run:
-        return _measured(
+    # --- snapshot ---------------------------------------------------------------------------------
+
+    def snapshot(self, way: Way, runs: int) -> dict[str, object]:
+        """Read the table, which the last stream left filled, with psql and with a program."""
+        with self.postgres.connect(workload.DATABASE) as connection:
+            counted = connection.execute("SELECT count(*) FROM item").fetchone()
+        assert counted is not None
+        rows = int(counted[0])
+        assert rows > 0
+        ours = {
+            "debezium": lambda: self.debezium().snapshot(self.next_name(), rows),
+            "pure": lambda: self._capture(way, "initial", rows),
+            "tidewire": lambda: self._capture(way, "initial", rows),
+        }[way.program]
+        compared = self._compare(
+            "initial snapshot", way, rows, runs,
+            lambda: self._copy(way), ours, "psql COPY ... TO STDOUT",
+        )  # fmt: skip
+        return {"readers": way.readers, **compared}
+
+    def _copy(self, way: Way) -> Run:
+        return measured(
             [
-                str(self._postgres.binary("psql")), "--no-psqlrc",
-                self._url(), "--command=COPY item TO STDOUT",
+                str(self.postgres.binary("psql")), "--no-psqlrc",
+                self.url(way.socket), "--command=COPY item TO STDOUT",
             ]
         )  # fmt: skip
 
-    def _capture(self, snapshot: str, events: int) -> Run:
-        name = self._next()
+    # --- both sides -------------------------------------------------------------------------------
+
+    def _compare(
+        self,
+        name: str,
+        way: Way,
+        events: int,
+        runs: int,
+        theirs: Callable[[], Run],
+        ours: Callable[[], Run],
+        reference: str,
+    ) -> dict[str, object]:
+        pairs = []
+        runs = way.runs(runs)
+        for number in range(runs):
+            told = ", ".join(str(value) for value in way.content().values())
+            print(f"{name}, {told}: run {number + 1} of {runs}", file=sys.stderr, flush=True)
+            pairs.append((theirs(), ours()))
+            workload.drop_slots(self.postgres, "run")
+        compared = Comparison(
+            events, tuple(ours for _, ours in pairs), tuple(t for t, _ in pairs), reference
+        )
+        return {**way.content(), **compared.content()}
+
+    # --- our own process --------------------------------------------------------------------------
+
+    def _capture(self, way: Way, snapshot: str, events: int) -> Run:
+        name = self.next_name()
         if snapshot == "never":
-            workload.copy_slot(self._postgres, name)
-        config = self._folder / f"{name}.yaml"
+            workload.copy_slot(self.postgres, name)
+        with self.capture(name, way, snapshot) as process:
+            result = finished(process)
+        if result["events"] != events:
+            raise SystemExit(f"{name} captured {result['events']} of {events} changes")
+        readers = way.readers if way.readers > 1 else 0
+        return Run(
+            result["wall_s"],
+            result["cpu_s"] - result["start_cpu_s"],
+            result["memory_bytes"] + readers * result["reader_memory_bytes"],
+            result["start_cpu_s"],
+            tuple(result["threads"].items()),
+        )
+
+    @contextmanager
+    def capture(
+        self, name: str, way: Way, snapshot: str, *, until_told: bool = False
+    ) -> Iterator["subprocess.Popen[str]"]:
+        """A capture process whose slot and topics have this name; its state goes at the end."""
+        config = self.folder / f"{name}.yaml"
         config.write_text(
             f"""
 name: {name}
-state_dir: {self._folder / name}
-log: {self._log()}
+state_dir: {self.folder / name}
+log: {self._log(way.log)}
 sources:
   bench:
     type: postgres
-    url: {self._url()}
+    url: {self.url(way.socket)}
     tables: [public.item]
     snapshot: {snapshot}
+    snapshot_readers: {way.readers}
     slot: {name}
     publication: {workload.PUBLICATION}
     topic_prefix: {name}
 """
         )
-        output = subprocess.run(
-            [sys.executable, "-m", "benchmarks.e2e.capture_process", str(config), "bench"],
-            check=True,
+        command = [sys.executable, "-m", "benchmarks.e2e.capture_process", str(config), "bench"]
+        environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+        if way.program == "pure":
+            environment["CDC_PURE_PYTHON"] = "1"
+        process = subprocess.Popen(
+            [*command, UNTIL_TOLD] if until_told else command,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(Path.cwd())},
-        ).stdout
-        result = json.loads(output)
-        if result["events"] != events:
-            raise SystemExit(f"{name} captured {result['events']} of {events} changes")
-        if self._kafka is not None:
-            self._kafka.delete_topics(name)
-        shutil.rmtree(self._folder / name, ignore_errors=True)
-        return Run(
-            result["wall_s"],
-            result["cpu_s"] - result["start_cpu_s"],
-            result["memory_bytes"],
-            result["start_cpu_s"],
-            tuple(result["threads"].items()),
+            env=environment,
         )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            if way.log == "kafka":
+                self.kafka().delete_topics(name)
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def _log(self, log: str) -> str:
+        if log == "kafka":
+            return (
+                f"{{type: kafka, bootstrap_servers: '{self.kafka().bootstrap_servers}', "
+                "topics: {partitions: 1, replication_factor: 1}}"
+            )
+        return {"embedded": "{type: embedded}", "null": "{type: benchmarks.e2e.null_log}"}[log]
+
+
+def finished(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    """What a capture process has measured, when it has ended by itself."""
+    output, _ = process.communicate()
+    if process.returncode != 0:
+        raise SystemExit(f"a capture process ended with status {process.returncode}")
+    result: dict[str, Any] = json.loads(output)
+    return result
+
+
+def told_to_end(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    """The same of one that follows until it is told to end."""
+    process.send_signal(signal.SIGTERM)
+    return finished(process)
 
 
 EVENTS = {1: 200_000, 100: 600_000, 10_000: 1_000_000}
 
 
-def measure(
-    parts: Collection[str], ways: Sequence[Way], rows: Sequence[int], scale: float, runs: int
+def stream(
+    bench: Bench, ways: Sequence[Way], rows: Sequence[int], scale: float, runs: int
 ) -> list[dict[str, object]]:
-    """Every comparison of these parts (stream, snapshot); `scale` multiplies the sizes.
-
-    All ways of one part read the same data.
-    """
+    """Every way over the same changes, for each number of rows a transaction."""
     results: list[dict[str, object]] = []
-    with ExitStack() as stack:
-        postgres = stack.enter_context(PostgresServer.start(settings=workload.SETTINGS))
-        kafka = None
-        if any(way.log == "kafka" for way in ways):
-            kafka = stack.enter_context(KafkaServer.start(bench=True))
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="tw-bench")))
-        bench = Bench(postgres, kafka, folder, ways[0])
-        # A snapshot alone needs a filled table, too.
-        for number in rows if "stream" in parts else (10_000,):
-            changes = workload.write(postgres, number, int(EVENTS[number] * scale))
-            for bench.way in ways if "stream" in parts else ():
-                results.append(bench.stream(changes, runs).content())
-            workload.drop_slots(postgres)
-        for bench.way in ways if "snapshot" in parts else ():
-            results.append(bench.snapshot(runs).content())
-        with postgres.connect() as connection:
-            version = connection.execute("SHOW server_version").fetchone()
-    assert version is not None
-    return [{**result, "postgres": version[0]} for result in results]
+    for number in rows:
+        workload.drop_slots(bench.postgres)
+        changes = workload.write(bench.postgres, number, int(EVENTS[number] * scale))
+        results += [bench.stream(changes, way, runs) for way in ways]
+    workload.drop_slots(bench.postgres)
+    return results
+
+
+def snapshot(bench: Bench, ways: Sequence[Way], scale: float, runs: int) -> list[dict[str, object]]:
+    """Every way over the same table."""
+    workload.write(bench.postgres, 10_000, int(EVENTS[10_000] * scale))
+    workload.drop_slots(bench.postgres)
+    return [bench.snapshot(way, runs) for way in ways]

@@ -4,8 +4,9 @@ The table is the one of the measurements that set our goals: 13 columns, about 3
 pgoutput. Half of the changes are inserts, half are updates of the same rows.
 """
 
+import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, LiteralString
 
 from psycopg import sql
 
@@ -97,3 +98,66 @@ def drop_slots(server: PostgresServer, prefix: str = "") -> None:
             "WHERE NOT active AND starts_with(slot_name, %s)",
             [prefix],
         )
+
+
+def write_one(server: PostgresServer, rows: int) -> Changes:
+    """Write one transaction of `rows` inserts behind a new base slot."""
+    with server.connect(DATABASE) as connection:
+        connection.execute("TRUNCATE item")
+        connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [BASE_SLOT])
+        connection.execute(
+            sql.SQL("INSERT INTO item {row} FROM generate_series(1, {rows}) AS i").format(
+                row=sql.SQL(_ROW), rows=sql.Literal(rows)
+            )
+        )
+        row = connection.execute("SELECT pg_current_wal_lsn()::text").fetchone()
+    assert row is not None
+    return Changes(rows, rows, row[0])
+
+
+def insert_statement() -> str:
+    """SQL that inserts the rows from the id $1 to $2."""
+    return f"INSERT INTO item {_ROW} FROM generate_series($1::int, $2::int) AS i"
+
+
+def empty(server: PostgresServer) -> None:
+    """Remove all rows."""
+    with server.connect(DATABASE) as connection:
+        connection.execute("TRUNCATE item")
+
+
+def make_slot(server: PostgresServer, name: str) -> None:
+    """A slot that begins here."""
+    with server.connect(DATABASE) as connection:
+        connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [name])
+
+
+def wait_streaming(server: PostgresServer, slot: str, timeout_s: float) -> None:
+    """Return when a client of the slot has caught up with what there is."""
+    _wait(
+        server,
+        "SELECT FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid "
+        "WHERE s.slot_name = %s AND r.state = 'streaming'",
+        slot,
+        timeout_s,
+    )
+
+
+def wait_free(server: PostgresServer, slot: str, timeout_s: float) -> None:
+    """Return when no client uses the slot, or it is gone."""
+    _wait(
+        server,
+        "SELECT WHERE NOT EXISTS (SELECT FROM pg_replication_slots "
+        "WHERE slot_name = %s AND active)",
+        slot,
+        timeout_s,
+    )
+
+
+def _wait(server: PostgresServer, question: LiteralString, slot: str, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    with server.connect(DATABASE) as connection:
+        while connection.execute(question, [slot]).fetchone() is None:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"slot {slot}: not in {timeout_s:g} s: {question}")
+            time.sleep(0.02)

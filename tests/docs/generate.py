@@ -1,4 +1,4 @@
-"""What is generated for readers: option tables, help texts and the configuration's JSON Schema.
+"""What is generated for readers: option tables, help texts, figures, the configuration's schema.
 
 `python -m tests.docs.generate` (`make docs`) writes all of it; tests fail while it is out of step.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
+from benchmarks import page as results
 from cdc.cli.main import app
 from cdc.config.json_schema import config_schema
 from cdc.config.model import (
@@ -35,6 +36,8 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "config" / "cdc.schema.json"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 COMMAND_LINE = ROOT / "docs" / "command-line.md"
+PERFORMANCE = ROOT / "docs" / "performance.md"
+README = ROOT / "README.md"
 
 MODELS: Mapping[str, type[BaseModel]] = {
     "pipeline": Pipeline,
@@ -91,6 +94,16 @@ def help_text(command: str) -> str:
     return f"```text\n{text}\n```"
 
 
+def figures(name: str) -> str:
+    """A table of what `make bench` found."""
+    content = results.load()
+    if name == "speed":
+        return results.summary(content)
+    if name == "beside debezium":
+        return results.beside_debezium(content)
+    return results.table(content, name)
+
+
 def schema_text() -> str:
     """The configuration's JSON Schema, as `cdc schema` prints it."""
     return json.dumps(config_schema(), indent=2, ensure_ascii=False) + "\n"
@@ -111,10 +124,18 @@ def blocks(page: str) -> list[str]:
     return [found["name"] for found in _BLOCK.finditer(page)]
 
 
+PAGES_WITH_BLOCKS: tuple[tuple[Path, Callable[[str], str]], ...] = (
+    (CONFIGURATION, options),
+    (COMMAND_LINE, help_text),
+    (PERFORMANCE, figures),
+    (README, figures),
+)
+
+
 def write() -> None:
     """Write everything anew."""
     SCHEMA.write_text(schema_text(), "utf-8")
-    for page, make in ((CONFIGURATION, options), (COMMAND_LINE, help_text)):
+    for page, make in PAGES_WITH_BLOCKS:
         page.write_text(with_blocks(page.read_text("utf-8"), make), "utf-8")
     for name, model in option_table.models().items():
         path = option_table.PAGES / f"{name}.md"

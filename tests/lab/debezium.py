@@ -14,7 +14,7 @@ from tests.lab import pins
 from tests.lab.cache import filled
 from tests.lab.errors import LabError
 from tests.lab.identity import Account
-from tests.lab.java import TEST_FLAGS, common_flags, java_home
+from tests.lab.java import BENCH_FLAGS, TEST_FLAGS, common_flags, java_home
 from tests.lab.maven import copy_artifact, copy_with_dependencies
 from tests.lab.ports import HOST, start_on_free_ports
 from tests.lab.process import Launch, RunFolder, ServerProcess
@@ -65,17 +65,34 @@ class DebeziumServer:
 
     version = pins.DEBEZIUM
 
-    def __init__(self, folder: RunFolder, ports: tuple[int, ...], bootstrap_servers: str) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        ports: tuple[int, ...],
+        bootstrap_servers: str,
+        settings: Mapping[str, str] | None = None,
+        *,
+        bench: bool = False,
+    ) -> None:
         """Start a worker whose REST interface is on the one port, in `folder`."""
         (self.port,) = ports
         self._folder = folder
         self._bootstrap_servers = bootstrap_servers
+        self._settings = dict(settings or {})
+        self._bench = bench
         self._process = self._launch()
 
     @classmethod
-    def start(cls, bootstrap_servers: str) -> Self:
-        """Return a worker that answers.
+    def start(
+        cls,
+        bootstrap_servers: str,
+        settings: Mapping[str, str] | None = None,
+        *,
+        bench: bool = False,
+    ) -> Self:
+        """Return a worker that answers; `settings` of the worker go over the defaults.
 
+        `bench` gives it 1 GB, G1 and all of Java's compilers instead of the quick start of tests.
         Raises Unavailable if Connect, Debezium or Java cannot be had, LabError if it does not
         start.
         """
@@ -84,7 +101,9 @@ class DebeziumServer:
         java_home()
         folder = RunFolder("debezium", Account())
         try:
-            return start_on_free_ports(1, lambda ports: cls(folder, ports, bootstrap_servers))
+            return start_on_free_ports(
+                1, lambda ports: cls(folder, ports, bootstrap_servers, settings, bench=bench)
+            )
         except BaseException:
             folder.close()
             raise
@@ -160,10 +179,12 @@ class DebeziumServer:
             # Reading the list in each archive takes a second, looking at every class fifteen.
             "plugin.discovery": "service_load",
             "listeners": self.url,
+            **self._settings,
         }
         properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         logging = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-        command = [str(java_home() / "bin" / "java"), *TEST_FLAGS, _HEAP]
+        flags = BENCH_FLAGS if self._bench else (*TEST_FLAGS, _HEAP)
+        command = [str(java_home() / "bin" / "java"), *flags]
         command += [*common_flags(self._folder.path), logging, "-cp", f"{connect_jars()}/*"]
         command += ["org.apache.kafka.connect.cli.ConnectStandalone", str(properties)]
         launch = Launch(
