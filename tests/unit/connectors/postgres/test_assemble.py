@@ -428,7 +428,7 @@ def test_message_outside_moves_the_position_to_its_end_and_is_not_repeated() -> 
     assert StreamPosition(Lsn(150), Lsn(150)) == following.position
     assert [event.op for event in first] == ["m"]
     assert [
-        (event.op, event.transaction.prior_position) for event in again if event.transaction
+        (event.op, event.transaction and event.transaction.prior_position) for event in again
     ] == [("c", 150)]
 
 
