@@ -118,10 +118,11 @@ class Config(BaseModel):
         description="How many bytes of records may wait in memory for the brokers.",
     )
     transaction_timeout_s: float = Field(
-        default=60.0,
+        default=600.0,
         ge=1,
         le=900,
         description="After this time without a commit the cluster gives a transaction up. "
+        "Brokers that stand still for less than that cost the source nothing. "
         "At most the brokers' transaction.max.timeout.ms.",
     )
     open_timeout_s: float = Field(
