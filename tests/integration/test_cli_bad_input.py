@@ -71,10 +71,10 @@ def test_until_current_gives_up_on_a_worker_that_only_retries(tmp_path: Path) ->
     (port,) = free_ports(1)
     folder = pipeline(tmp_path, f"postgresql://u@127.0.0.1:{port}/shop")
 
-    result = folder.cdc("run", "--until-current", "--patience-s", "2")
+    result = folder.cdc("run", "--until-current", "--patience-s", "6")
 
     assert result.code == 1, result.err
-    assert 'source "shop" made no progress for 2 s (--patience-s gives it longer)' in result.error()
+    assert 'source "shop" made no progress for 6 s (--patience-s gives it longer)' in result.error()
     assert f"port {port} failed: Connection refused" in result.error()
 
 

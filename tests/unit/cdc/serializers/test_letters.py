@@ -3,6 +3,7 @@
 import json
 
 from cdc.event import UNCHANGED, ChangeEvent, Record, Transaction
+from cdc.rowless import message_event, rowless_table
 from cdc.schema import Column, Decimal, Int32, String, TableSchema
 from cdc.serializers.debezium_json import DebeziumJson
 from cdc.serializers.envelope import SourceIdentity
@@ -89,3 +90,13 @@ def test_truncate_is_no_row() -> None:
     (truncate,) = written(event("t", None, None))
 
     assert json.loads(truncate.value or b"")["op"] == "t"
+
+
+def test_what_is_no_row_and_tables_that_need_no_encoding_pass_by() -> None:
+    plain = TableSchema("shop", "public", "names", (Column("name", String()),), key=(0,))
+    said = message_event(rowless_table("shop"), "audit", b"text", TRANSACTION, 0, 99)
+
+    message, row = written(said, event("c", None, ("a",), plain))
+
+    assert json.loads(message.value or b"")["op"] == "m"
+    assert json.loads(row.value or b"")["after"] == {"name": "a"}

@@ -1,6 +1,7 @@
 """`unknown_types`: columns that Debezium leaves out are text, or left out."""
 
 import json
+from dataclasses import replace
 
 from cdc.event import FORM_INTEGER, FORM_TEXT, ChangeEvent, RawRow, RowLayout, Transaction
 from cdc.schema import Array, Column, Int32, String, TableSchema
@@ -23,7 +24,7 @@ TABLE = TableSchema(
 TRANSACTION = Transaction("7", 1_000_000, 7)
 
 
-def written(event: ChangeEvent, **chosen: object) -> list[tuple[object, dict[str, object]]]:
+def written(*events: ChangeEvent, **chosen: object) -> list[tuple[object, dict[str, object]]]:
     serializer = DebeziumJson(
         SourceIdentity("postgresql", "shop", "test"),
         Options.model_validate(chosen),
@@ -32,7 +33,7 @@ def written(event: ChangeEvent, **chosen: object) -> list[tuple[object, dict[str
         pipeline="p",
         clock_us=lambda: 0,
     )
-    records = [record for record in serializer.encode([event]) if not record.topic.internal]
+    records = [record for record in serializer.encode(events) if not record.topic.internal]
     return [
         (json.loads(record.key or b"null"), json.loads(record.value))
         for record in records
@@ -67,6 +68,30 @@ def test_decoded_rows_and_deletes_are_narrowed_too() -> None:
 
     assert key == {"place": "0/1"}
     assert value["before"] == {"place": "0/1", "id": 7}
+
+
+def test_rows_that_share_a_layout_are_narrowed_each() -> None:
+    first = raw_event()
+    assert isinstance(first.after, RawRow)
+    row = RawRow(first.after.layout, [b"(9,9),(8,8)", None, b"0/2", b"8"])
+    second = ChangeEvent("c", TABLE, None, row, TRANSACTION)
+
+    values = [value for _, value in written(first, second, unknown_types="omit")]
+
+    assert [value["after"] for value in values] == [
+        {"place": "0/1", "id": 7},
+        {"place": "0/2", "id": 8},
+    ]
+
+
+def test_table_of_which_nothing_is_left_out_stays_as_it_is() -> None:
+    numbers = replace(TABLE, table="numbers", columns=(Column("id", Int32()),), key=(0,))
+
+    ((_, value),) = written(
+        ChangeEvent("c", numbers, None, (7,), TRANSACTION), unknown_types="omit"
+    )
+
+    assert value["after"] == {"id": 7}
 
 
 def test_schema_is_optional_even_where_the_column_is_not() -> None:
