@@ -18,6 +18,8 @@ sources:
     type: postgres
     url: {url}
     tables: [public.person]
+    snapshot_readers: {readers}
+    snapshot_chunk_bytes_max: 65536
     transforms:
       - {{type: columns, tables: [public.person], exclude: [ssn], mask: [phone],
          hash: [email], salt: pepper}}
@@ -32,8 +34,9 @@ def everything_under(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.parametrize("readers", [1, 2])
 def test_hidden_values_are_in_no_file_and_no_line(
-    postgres_database: PostgresDatabase, tmp_path: Path
+    postgres_database: PostgresDatabase, tmp_path: Path, readers: int
 ) -> None:
     # Snapshot rows, old rows and new rows; `unwanted` makes every document a dead letter as well.
     values = f"'{EXCLUDED}', '{MASKED}', '{HASHED}'"
@@ -41,14 +44,16 @@ def test_hidden_values_are_in_no_file_and_no_line(
         "CREATE TABLE person (id int PRIMARY KEY, name text, ssn text, phone text, email text)",
         "ALTER TABLE person REPLICA IDENTITY FULL",
         f"INSERT INTO person VALUES (1, 'unwanted', {values}), (2, 'kept', {values})",
+        # So many that several readers have something to do.
+        f"INSERT INTO person SELECT g, repeat('x', 1000), {values} FROM generate_series(99, 300) g",
     )
     folder = Folder(tmp_path)
-    folder.write(CONFIG.format(url=postgres_database.url))
+    folder.write(CONFIG.format(url=postgres_database.url, readers=readers))
 
     first = folder.cdc("run", "--until-current", "--debug")
     postgres_database.execute(
         f"INSERT INTO person VALUES (3, 'unwanted', {values})",
-        "UPDATE person SET id = id + 10, ssn = ssn || '!', phone = phone || '!'",
+        "UPDATE person SET id = id + 10, ssn = ssn || '!', phone = phone || '!' WHERE id < 9",
         "DELETE FROM person WHERE id = 12",
     )
     second = folder.cdc("run", "--until-current", "--debug")
