@@ -49,3 +49,16 @@ def test_snapshot_and_stream_equal_the_table(version: str, tmp_path: Path) -> No
         assert tags is None or isinstance(tags, list)
         assert (id_, name, price, days, tags and tuple(tags), active) == state[key][:6]
     assert state[60,][6] == 5
+
+
+def test_version_before_14_is_an_error_of_the_doctor(tmp_path: Path) -> None:
+    with PostgresServer.start("13") as server, PostgresDatabase(server) as database:
+        database.execute(TABLE)
+        capture = Capture(database.url, tmp_path)
+
+        errors = [each for each in capture.source.check() if each.severity == "error"]
+
+        capture.source.close()
+
+    assert [(e.code, e.fix) for e in errors] == [("server-version", "Upgrade the server.")]
+    assert "14 or later is needed" in errors[0].message
