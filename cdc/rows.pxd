@@ -41,3 +41,6 @@ cdef Py_ssize_t length_at(const unsigned char* packed, Py_ssize_t place) noexcep
 
 @cython.locals(form=int, size=Py_ssize_t, raw=list)
 cpdef list unpacked(bytes packed, Py_ssize_t place, Py_ssize_t width)
+
+@cython.locals(raw=list)
+cpdef list cut(bytes packed, Py_ssize_t place, Py_ssize_t width)

@@ -180,5 +180,47 @@ def unpacked(packed: bytes, place: int, width: int) -> list[object]:
     return raw
 
 
+def cut(packed: bytes, place: int, width: int) -> list[object] | None:
+    """The `width` values from `place` to the end, for the form that is not compiled.
+
+    None for what `place_behind` has to look at: values of 256 bytes and more, and what is wrong.
+
+    A text of Postgres has no NUL, so that `t` and three of them stand at the beginning of a value
+    only. Each piece is checked: its first byte is how long the value is, and what stands behind the
+    value is of other forms. So a piece that was cut wrongly is none.
+    """
+    pieces = packed[place:].split(b"t\0\0\0")
+    raw: list[object] = []
+    if pieces[0] and not _absent(pieces[0], raw):
+        return None
+    del pieces[0]
+    for piece in pieces:
+        if not piece:
+            return None
+        stop = piece[0] + 1
+        size = len(piece)
+        if size == stop:
+            raw.append(piece[1:])
+        elif size < stop:
+            return None
+        else:
+            raw.append(piece[1:stop])
+            if not _absent(piece[stop:], raw):
+                return None
+    return raw if len(raw) == width else None
+
+
+def _absent(forms: bytes, raw: list[object]) -> bool:
+    """Append what these forms of values without bytes stand for; whether all are known."""
+    for form in forms:
+        if form == 0x6E:
+            raw.append(None)
+        elif form == 0x75:
+            raw.append(_UNCHANGED)
+        else:
+            return False
+    return True
+
+
 Row = tuple[object, ...] | RawRow
 """A row aligned with `TableSchema.columns`: a tuple of logical values, or a RawRow."""

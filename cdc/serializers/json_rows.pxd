@@ -4,9 +4,6 @@ from cdc.rows cimport RawRow, RowLayout
 from cdc.serializers.json_text cimport Scratch
 
 cdef bint _DIRECT
-cdef int _INTEGER
-cdef int _STRING
-cdef bytes _PLAIN
 cdef object UNCHANGED
 cdef object _ONE
 
@@ -18,6 +15,7 @@ cdef class ColumnPlan:
     cdef readonly int way
     cdef readonly int parameter
     cdef readonly int taken
+    cdef object plain
     cdef object decode
     cdef object write
     cdef bytes null
@@ -56,8 +54,11 @@ cdef class RowWriter:
     @cython.locals(column=ColumnPlan)
     cdef _decoded(self, list columns, object row, bint old)
 
-    @cython.locals(column=ColumnPlan, text=Scratch, way=int)
+    @cython.locals(column=ColumnPlan, text=Scratch)
     cdef _listed(self, list columns, list raw, bint old)
+
+    @cython.locals(column=ColumnPlan)
+    cdef _plainly(self, list columns, list raw, bint old)
 
     @cython.locals(
         column=ColumnPlan, text=Scratch, packed=bytes, sent="const unsigned char*", place=Py_ssize_t,
@@ -67,5 +68,3 @@ cdef class RowWriter:
 
     cdef _missing(self, ColumnPlan column, bint null, bint old)
 
-
-cdef bint _is_integer(bytes text, int bits)

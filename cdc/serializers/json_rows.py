@@ -1,8 +1,9 @@
 """Rows and keys as JSON objects.
 
-A hot module: plain Python that setup.py compiles (declarations in json_rows.pxd). Compiled, values
-that came as a database's text go their own way to JSON text, without an object in between, where
-the column has one (json_ways); all others are decoded and written by the column's writer.
+A hot module: plain Python that setup.py compiles (declarations in json_rows.pxd). Values that came
+as a database's text go their own way to JSON text, without an object in between, where the column
+has one (json_ways), compiled through json_text and otherwise through plain_rows; all others are
+decoded and written by the column's writer.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,17 +15,10 @@ from cdc.errors import SchemaError
 from cdc.rows import UNCHANGED, RawRow, Row, RowLayout
 from cdc.serializers.debezium_plan import ColumnContent
 from cdc.serializers.json_text import Scratch
-from cdc.serializers.json_ways import FORMS, WAY_INTEGER, WAY_NONE, WAY_STRING
+from cdc.serializers.json_ways import FORMS, WAY_NONE
+from cdc.serializers.plain_rows import Plain, nothing, plain
 
-# In plain Python only what a call or two can check is faster than decoding.
 _DIRECT: Final = is_compiled("cdc.serializers.json_text")
-_WAYS: Final = frozenset(FORMS) - {WAY_NONE} if _DIRECT else frozenset({WAY_INTEGER, WAY_STRING})
-_INTEGER: Final = WAY_INTEGER
-_STRING: Final = WAY_STRING
-# Turns everything that cannot stand between quotes as it is into `?`: control characters, quote,
-# backslash and all bytes of characters beyond ASCII.
-_PLAIN: Final = bytes(63 if n < 32 or n in {34, 92} or n > 127 else n for n in range(256))
-_ZERO: Final = 48
 # Compiled, a number of C would lose the bits of a wide table.
 _ONE: Final = 1
 
@@ -32,12 +26,13 @@ _ONE: Final = 1
 class ColumnPlan:
     """How one column is written; `fragment` is what stands in front of its value.
 
-    `taken` is its way for the rows that come now, `decode` gives their logical values.
+    `taken` is its way for the rows that come now, `plain` the same where nothing is compiled, and
+    `decode` gives their logical values.
     """
 
     __slots__ = (
-        "decode", "fallback", "fragment", "index", "null", "null_lost", "parameter", "taken",
-        "unavailable", "way", "write",
+        "decode", "fallback", "fragment", "index", "null", "null_lost", "parameter", "plain",
+        "taken", "unavailable", "way", "write",
     )  # fmt: skip
 
     def __init__(self, content: ColumnContent, opening: bytes, index: int) -> None:
@@ -51,13 +46,15 @@ class ColumnPlan:
         self.fallback = self.fragment + content.fallback
         self.unavailable = self.fragment + content.unavailable
         self.taken = WAY_NONE
+        self.plain: Plain = nothing
         self.decode: Callable[[bytes], object] = bytes
 
     def enter(self, layout: RowLayout) -> None:
         """Rows come in `layout` from now on."""
         form = layout.forms[self.index]
-        fits = self.way in _WAYS and FORMS[self.way] == form
-        self.taken = self.way if fits else WAY_NONE
+        self.taken = self.way if FORMS[self.way] == form else WAY_NONE
+        if not _DIRECT:
+            self.plain = plain(self.taken, self.parameter)
         self.decode = layout.decoders[self.index]
 
 
@@ -146,7 +143,9 @@ class RowWriter:
             self._decoded(columns, row, old)  # type: ignore[arg-type]
             return
         plan.enter(raw_row.layout)
-        if _DIRECT and raw_row.packed is not None:
+        if not _DIRECT:
+            self._plainly(columns, raw_row.values(), old)
+        elif raw_row.packed is not None:
             self._packed(columns, raw_row, old)
         else:
             self._listed(columns, raw_row.values(), old)
@@ -169,19 +168,25 @@ class RowWriter:
                 self._missing(column, value is None, old)
                 continue
             assert isinstance(value, bytes)
-            way = column.taken
-            if _DIRECT:
-                if way and text.put_value(
-                    column.fragment, way, column.parameter, value, 0, len(value)
-                ):
-                    continue
-            elif way == _STRING and value.translate(_PLAIN) == value:
-                text.put(column.fragment + b'"' + value + b'"')
-                continue
-            elif way == _INTEGER and _is_integer(value, column.parameter):
-                text.put(column.fragment + value)
-                continue
-            text.put(column.fragment + column.write(column.decode(value)))
+            if not column.taken or not text.put_value(
+                column.fragment, column.taken, column.parameter, value, 0, len(value)
+            ):
+                text.put(column.fragment + column.write(column.decode(value)))
+
+    def _plainly(self, columns: list[ColumnPlan], raw: list[object], old: bool) -> None:  # noqa: FBT001
+        """The same where nothing is compiled, with as few calls for a value as can be."""
+        parts: list[bytes] = []
+        for column in columns:
+            value = raw[column.index]
+            if isinstance(value, bytes):
+                parts.append(column.fragment)
+                written = column.plain(value)
+                parts.append(column.write(column.decode(value)) if written is None else written)
+            else:
+                self.text.put(b"".join(parts))
+                parts.clear()
+                self._missing(column, value is None, old)
+        self.text.put(b"".join(parts))
 
     def _packed(self, columns: list[ColumnPlan], row: RawRow, old: bool) -> None:  # noqa: FBT001
         """Append these columns of a packed row; quick for columns in their order."""
@@ -221,12 +226,3 @@ class RowWriter:
         else:
             self.text.put(column.fallback if old else column.unavailable)
             self.unchanged |= _ONE << column.index
-
-
-def _is_integer(text: bytes, bits: int) -> bool:
-    """Whether the bytes are an integer's one canonical text, and so few that `bits` bits do."""
-    if len(text) > bits * 29 // 100:
-        return False
-    if text.isdigit():
-        return text[0] != _ZERO or len(text) == 1
-    return text[:1] == b"-" and text[1:].isdigit() and text[1] != _ZERO

@@ -11,6 +11,7 @@ cdef int _HEADER
 cdef int _BEGIN_BYTES
 cdef int _COMMIT_BYTES
 cdef object _UNCHANGED
+cdef bint _DIRECT
 
 cdef class Table:
     cdef public object schema
@@ -55,7 +56,7 @@ cdef class Decoder:
 
     @cython.locals(
         end=Py_ssize_t, pos=Py_ssize_t, start=Py_ssize_t, behind=Py_ssize_t, width=Py_ssize_t,
-        bytes_at="const unsigned char*",
+        bytes_at="const unsigned char*", raw=list,
     )
     cdef RawRow _row(self, bytes data, int kind, int mark, Table table)
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from cdc import event as changes
 from cdc import rows
+from cdc.compiled import is_compiled
 from cdc.errors import DecodeError
 from cdc.event import ChangeEvent, Transaction
 from cdc.rows import UNCHANGED, RawRow, RowLayout
@@ -36,20 +37,12 @@ from connectors.postgres.messages import (
 )
 
 __all__ = [
-    "EPOCH_US",
-    "Begin",
-    "Commit",
-    "Decoder",
-    "Keepalive",
-    "Message",
-    "Origin",
-    "Relation",
-    "RelationColumn",
-    "Table",
-    "Type",
-]
+    "EPOCH_US", "Begin", "Commit", "Decoder", "Keepalive", "Message", "Origin", "Relation",
+    "RelationColumn", "Table", "Type",
+]  # fmt: skip
 
 _UNCHANGED: Final = UNCHANGED
+_DIRECT: Final = is_compiled("connectors.postgres.pgoutput")
 
 _HEADER: Final = HEADER_BYTES
 _BEGIN_BYTES: Final = HEADER_BYTES + 21
@@ -284,6 +277,12 @@ class Decoder:
         pos += 3
         start = pos
         self._partial = False
+        if not _DIRECT and (mark == 0x4E or kind == 0x44):
+            raw = rows.cut(data, pos, width)
+            if raw is not None:
+                self._partial = _UNCHANGED in raw
+                self._pos = end
+                return rows.raw_row(table.layout, raw)
         for _ in range(width):
             behind = rows.place_behind(bytes_at, pos, end)
             if behind < 0:

@@ -20,6 +20,7 @@ from cdc.serializers.envelope import SourceIdentity
 from cdc.serializers.json_text import Scratch
 from cdc.serializers.json_ways import FORMS, WAY_NONE
 from cdc.serializers.options import Options
+from cdc.serializers.plain_rows import plain
 from connectors.postgres.decoders import decoder, form
 from tests.property.strategies import TEXT
 from tests.property.test_debezium_json import serializer
@@ -126,6 +127,41 @@ def test_a_way_writes_what_decoder_and_writer_write_or_nothing(
         assert b'"v":' + column.write(decoder(kind)(raw)) == scratch.take()
     else:
         assert scratch.take() == b""
+
+
+@pytest.mark.parametrize("kind", USUAL, ids=lambda kind: f"{kind.name}-{hash(kind) & 0xFFF:03x}")
+@EXAMPLES
+@given(data=st.data(), options=OPTIONS)
+def test_a_plain_way_writes_what_decoder_and_writer_write_or_nothing(
+    kind: LogicalType, data: st.DataObject, options: Options
+) -> None:
+    raw = data.draw(sent(kind))
+    column = column_of(kind, options)
+
+    way = column.way if FORMS[column.way] == form(kind) else WAY_NONE
+    written = plain(way, column.parameter)(raw)
+
+    if written is not None:
+        assert column.write(decoder(kind)(raw)) == written
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw"),
+    [
+        (logical.Boolean(), b"t"), (logical.Int16(), b"-327"), (logical.Int32(), b"0"),
+        (logical.Int64(), b"999999999999999999"), (logical.Float64(), b"-0.0015"),
+        (logical.Float32(), b"12.5"), (logical.Decimal(12, 2), b"-1.28"),
+        (logical.Decimal(12, 2), b"655.36"), (logical.String(), 'é "\\\n\x01😀'.encode()),
+        (logical.Uuid(), b"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"), (logical.Json(), b'{"a": 1}'),
+        (logical.Date(), b"2024-02-29"), (logical.Time(6), b"23:59:59.5"),
+        (logical.Timestamp(6), b"1969-12-31 23:59:59.999999"),
+        (logical.TimestampTz(6), b"2026-01-01 00:00:00+00"),
+    ],
+)  # fmt: skip
+def test_usual_values_have_a_plain_way(kind: LogicalType, raw: bytes) -> None:
+    column = column_of(kind, Options())
+
+    assert column.write(decoder(kind)(raw)) == plain(column.way, column.parameter)(raw)
 
 
 @pytest.mark.parametrize(

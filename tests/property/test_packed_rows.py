@@ -11,6 +11,7 @@ from cdc.rows import (
     UNCHANGED,
     RawRow,
     RowLayout,
+    cut,
     packed_row,
     place_behind,
 )
@@ -71,6 +72,36 @@ def test_a_packed_row_is_the_row_of_its_list(
         for form in (packed_row(LAYOUT, before + packed(values), len(before)), listed, tuple(row))
     ]
     assert made[0] == made[1] == made[2]
+
+
+ONE = st.none() | st.just(UNCHANGED) | st.binary(max_size=3) | st.text("t\0nu").map(str.encode)
+
+
+@EXAMPLES
+@given(st.lists(ONE, max_size=6), st.binary(max_size=9), st.sampled_from([b"", b"n", b"t", b"x"]))
+def test_values_that_are_cut_are_those_that_are_there_or_none(
+    values: list[object], before: bytes, more: bytes
+) -> None:
+    found = cut(before + packed(values) + more, len(before), len(values))
+
+    # What is none is looked at value by value.
+    assert found is None or (values == found and not more)
+
+
+@EXAMPLES
+@given(st.lists(st.none() | st.just(UNCHANGED) | TEXT.map(str.encode), max_size=9))
+def test_short_text_is_always_cut(values: list[object]) -> None:
+    values = [v.replace(b"\0", b"")[:255] if isinstance(v, bytes) else v for v in values]
+
+    assert values == cut(packed(values), 0, len(values))
+
+
+def test_a_long_value_and_a_wrong_number_of_them_are_not_cut() -> None:
+    assert cut(packed([b"x" * 255]), 0, 1) == [b"x" * 255]
+    assert cut(packed([b"x" * 256]), 0, 1) is None
+    assert cut(packed([b"x", None]), 0, 1) is None
+    assert cut(packed([b"x"]), 0, 2) is None
+    assert cut(packed([b"xy"])[:-1], 0, 1) is None
 
 
 @EXAMPLES
