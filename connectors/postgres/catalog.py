@@ -117,7 +117,7 @@ def refuse_unsupported(facts: Iterable[TableFacts]) -> None:
     if found:
         names = ", ".join(f"{one.table}.{one.column} ({one.type_text})" for one in found)
         raise SchemaError(
-            f"columns have types that Tidewire does not capture yet: {names}",
+            f"columns have types that cannot be captured: {names}",
             hint="Exclude them with a `columns` transform, or their tables with `exclude_tables`.",
         )
 

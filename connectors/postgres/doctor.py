@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from cdc.errors import CdcError
+from cdc.errors import CdcError, ConfigError
 from cdc.protocols import Finding, SourceContext
 from connectors.postgres.catalog import TableFacts, describe
 from connectors.postgres.column_rules import ColumnRules
@@ -32,6 +32,7 @@ from connectors.postgres.doctor_slots import (
 from connectors.postgres.doctor_tables import Subject, table_findings
 from connectors.postgres.names import default_publication, default_slot
 from connectors.postgres.publication_facts import published_roots
+from connectors.postgres.table_reads import understood_wishes
 from connectors.postgres.tables import CapturedTable, captured_and_missing
 
 VERSION_MIN: Final = 140_000
@@ -139,6 +140,7 @@ def _findings(
         yield from table_findings(subject, missing, config)
 
     yield from _guarded("tables", examined_tables)
+    yield from _guarded("snapshot_tables", lambda: _wishes(connection, config, tables))
     if config.snapshot == "only":
         return
     yield from _guarded("slot", lambda: slot_findings(connection, session.database, slot, config))
@@ -159,6 +161,22 @@ def _findings(
             standby=session.standby,
         ),
     )
+
+
+def _wishes(
+    connection: psycopg.Connection[tuple[Any, ...]], config: Config, tables: list[CapturedTable]
+) -> Iterator[Finding]:
+    """Whether the server understands what the snapshot is asked to read of single tables."""
+    if not (config.snapshot_tables or config.snapshot_order):
+        return
+    try:
+        understood_wishes(connection, config, tables, tables)
+    except ConfigError as error:
+        yield Finding("error", "snapshot-wish", "snapshot_tables", error.message, error.hint)
+    else:
+        yield Finding(
+            "ok", "snapshot-wish", "snapshot_tables", "every table, column and condition is known"
+        )
 
 
 def _guarded(subject: str, probe: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:

@@ -147,11 +147,8 @@ def check_wishes(
 ) -> Wishes:
     """What the configuration wants of `tables`, some of `captured`, before anything is made.
 
-    Raises ConfigError for a name that means no captured table and for a condition that the server
-    does not understand, SourceRefused when a policy would hide rows.
+    Raises what `understood_wishes` raises, and SourceRefused when a policy would hide rows.
     """
-    _require_captured("snapshot_tables", config.snapshot_tables, captured)
-    _require_captured("snapshot_order", config.snapshot_order, captured)
     oids = [table.oid for table in tables]
     hidden = rows_of(connection, "looking for row-level security", _HIDDEN, (oids,))
     if hidden and config.snapshot != "never":
@@ -162,6 +159,22 @@ def check_wishes(
             hint=f"Run: ALTER ROLE {role} BYPASSRLS; (or let the role own the tables, or exclude "
             "them)",
         )
+    return understood_wishes(connection, config, tables, captured)
+
+
+def understood_wishes(
+    connection: Connection,
+    config: Config,
+    tables: Sequence[CapturedTable],
+    captured: Sequence[CapturedTable],
+) -> Wishes:
+    """The wishes of the configuration for `tables`, some of `captured`.
+
+    Raises ConfigError for a name that means no captured table or column, and for a condition that
+    the server does not understand.
+    """
+    _require_captured("snapshot_tables", config.snapshot_tables, captured)
+    _require_captured("snapshot_order", config.snapshot_order, captured)
     _require_columns(connection, config, tables)
     wishes: dict[int, SnapshotTable] = {}
     by_index: set[int] = set()

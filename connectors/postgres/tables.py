@@ -17,7 +17,7 @@ from cdc.errors import ConfigError
 from connectors.postgres.keys import read_indexes
 
 _GLOB_CHARACTERS: Final = frozenset("*?")
-_NEAREST_CUTOFF: Final = 0.4
+_NEAREST_CUTOFF: Final = 0.7
 
 
 @dataclass(frozen=True, slots=True)

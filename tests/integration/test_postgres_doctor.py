@@ -349,3 +349,22 @@ def test_server_that_is_not_there_is_one_finding(tmp_path: Path) -> None:
     findings = check(config, SourceContext("p", "s", "s", tmp_path))
 
     assert [(finding.severity, finding.code) for finding in findings] == [("error", "connection")]
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"snapshot_tables": {"shop.orders": {"where": "amuont > 1"}}}, "amuont"),
+        ({"snapshot_tables": {"shop.order": {"where": "amount > 1"}}}, "did you mean shop.orders?"),
+        ({"snapshot_order": ["shop.order"]}, "did you mean shop.orders?"),
+    ],
+)
+def test_wish_for_the_snapshot_is_understood_before_the_start(
+    patient: Patient, wish: dict[str, object], message: str
+) -> None:
+    good = {"snapshot_tables": {"shop.orders": {"where": "amount > 1"}}}
+    assert "snapshot-wish" not in patient.problems(**good)
+
+    found = patient.problems(**wish)["snapshot-wish"]
+
+    assert message in found.message
