@@ -310,7 +310,7 @@ class PostgresSource:
             return streaming.poll(timeout_s)
         assert self._resume is not None
         self._plan = replace(self._require_plan(), unread=unread)
-        self._resume = replace(self._resume, position=position)
+        self._resume = streaming.resume
         self._end_stream()
         self._open_view(None)
         return None

@@ -113,6 +113,11 @@ class Streaming:
         self._urgent = False
 
     @property
+    def resume(self) -> Resume:
+        """Where another stream would go on, on the timeline that the server is on by now."""
+        return replace(self._resume, position=self._assembler.position)
+
+    @property
     def timeline(self) -> int:
         """The timeline that is stored with the position."""
         return self._resume.origin.timeline
