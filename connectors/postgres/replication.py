@@ -212,6 +212,9 @@ class ReplicationConnection:
     # --- below --------------------------------------------------------------------------------
 
     def _tell(self, *, reply: bool) -> None:
+        if self._stream is not None and self._stream.ended:
+            # Nobody listens any more; what the server said at the end comes with the next read.
+            return
         # `applied` is what synchronous_commit = remote_apply waits for: what is safe, not more.
         clock_us = time.time_ns() // 1000 - EPOCH_US
         message = _STATUS.pack(

@@ -20,7 +20,9 @@ from cdc.errors import (
 )
 from cdc.protocols import MarkCurrent
 from cdc.secret import Secret
+from connectors.postgres.connection import Dialer
 from connectors.postgres.lsn import Lsn
+from connectors.postgres.replication import ReplicationConnection
 from tests.integration.postgres_capture import Capture
 from tests.lab.postgres import PostgresServer
 from tests.lab.postgres_database import PostgresDatabase
@@ -808,3 +810,36 @@ def test_session_that_freezes_before_the_publication_is_looked_at_is_given_up(
                 capture.until(lambda: False)
         finally:
             os.kill(pid, signal.SIGCONT)
+
+
+def test_reason_for_the_end_of_a_stream_is_not_lost_behind_its_last_changes(
+    postgres_database: PostgresDatabase,
+) -> None:
+    postgres_database.execute(
+        TABLE,
+        "CREATE PUBLICATION ends FOR TABLE t",
+        "SELECT pg_create_logical_replication_slot('ends_' || current_database(), 'pgoutput')",
+        "INSERT INTO t SELECT i FROM generate_series(1, 20) i",
+    )
+    slot = f"ends_{postgres_database.name}"
+    dialer = Dialer(Secret(postgres_database.url), None, None, 10.0, "test")
+    stream = ReplicationConnection(dialer.connect_replication(), 10.0)
+    stream.start(slot, "ends", Lsn(0))
+    sender = one(
+        postgres_database,
+        f"SELECT active_pid FROM pg_replication_slots WHERE slot_name = '{slot}'",
+    )
+    wait_for(
+        postgres_database,
+        f"(SELECT sent_lsn >= pg_current_wal_lsn() FROM pg_stat_replication WHERE pid = {sender})",
+    )
+    postgres_database.execute(f"SELECT pg_terminate_backend({sender})")
+    wait_for(postgres_database, f"NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {sender})")
+
+    lot = stream.read(5.0)
+    stream.ask_for_position()
+    with pytest.raises(TransientError, match="terminating connection"):
+        stream.read(5.0)
+    stream.close()
+
+    assert len(lot) > 20
