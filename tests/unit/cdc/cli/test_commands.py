@@ -24,7 +24,7 @@ import cdc.registry
 from cdc.admin.server import AdminServer
 from cdc.checkpoint import Checkpoint
 from cdc.cli.check import _found
-from cdc.cli.daemon import NoDaemon, get
+from cdc.cli.daemon import NoDaemon, act, get
 from cdc.cli.main import main
 from cdc.cli.progress import Progress
 from cdc.cli.records import raw_line
@@ -431,15 +431,22 @@ def test_a_pause_is_asked_of_the_daemon_that_runs_the_source(
 
     assert run("pause", "shop") == 0
     assert capsys.readouterr().out == "pause of shop begins\n"
-    assert run("pause", "nobody") == 1
-    assert 'no daemon of this machine runs "nobody"' in capsys.readouterr().err
+    assert run("pause", "nobody") == 2
+    assert 'has no source "nobody"' in capsys.readouterr().err
+
+
+def test_a_pause_needs_a_daemon(
+    run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("pause", "shop") == 1
+
+    assert 'no daemon of this machine runs "shop"' in capsys.readouterr().err
 
 
 def test_what_the_daemon_refuses_is_told_in_its_words(
-    run: Callable[..., int], serve: Callable[..., AdminServer], capsys: pytest.CaptureFixture[str]
+    serve: Callable[..., AdminServer], config: Config
 ) -> None:
     serve(replace(SOURCE, name="other"))
 
-    assert run("resume", "other") == 1
-
-    assert 'this daemon does not run "other"' in capsys.readouterr().err
+    with pytest.raises(CdcError, match='this daemon does not run "other"'):
+        act(config, "other", "resume")
