@@ -97,5 +97,7 @@ def test_the_whole_way_through_kafka(
     assert result.code == 0, result.err
     lines = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
     assert sorted(line["id"] for line in lines) == ["1", "2"]
-    # Kafka counts offsets, and the end of a transaction has one.
-    assert [topic["records"] for topic in topics if "products" in topic["name"]] in ([2], [3])
+    # Kafka counts offsets, and the end of each transaction has one; both keys may be in either
+    # partition, and the snapshot in one transaction or two.
+    (records,) = [topic["records"] for topic in topics if "products" in topic["name"]]
+    assert 2 < records <= 4

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from cdc.checkpoint import Checkpoint
@@ -87,7 +87,15 @@ def end_of(server: KafkaServer, topic: str, partition: int, isolation: str) -> i
         "isolation.level": isolation,
     }
     with closing(Consumer(properties)) as consumer:
-        return int(consumer.get_watermark_offsets(TopicPartition(topic, partition), 10.0)[1])
+        while True:
+            try:
+                return int(
+                    consumer.get_watermark_offsets(TopicPartition(topic, partition), 10.0)[1]
+                )
+            except KafkaException as error:
+                # A topic that is new may have no leader yet.
+                if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+                    raise
 
 
 def read_independently(server: KafkaServer, topic: str, count: int) -> list[int]:

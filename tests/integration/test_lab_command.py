@@ -87,7 +87,7 @@ def test_list_names_everything_and_downloads_nothing(tmp_path: Path) -> None:
     )
 
     names = [line.split()[0] for line in done.stdout.splitlines()]
-    assert names == ["postgres", "kafka", "redis", "opensearch", "chromium"]
+    assert names == ["postgres", "kafka", "redis", "opensearch", "debezium", "chromium"]
     assert not cache.exists()
 
 
