@@ -3,9 +3,10 @@
 A mutation that lives is a promise without a proof.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -24,15 +25,21 @@ from tests.fault.world import Plan, World
 Patch = pytest.MonkeyPatch
 
 
-def noticed(
-    *, exactly_once: bool = True, faults: bool = True, delivery: bool = False, stride: int = 23
-) -> str:
-    """What the simulation says about the loops as they are now, empty if nothing.
+def complaints(
+    *,
+    exactly_once: bool = True,
+    faults: bool = True,
+    delivery: bool = False,
+    stride: int = 23,
+    seeds: Sequence[int] = range(1, 9),
+    crashes_until: int | None = None,
+) -> Iterator[str]:
+    """What the simulation says about the loops as they are now, one for each world that complains.
 
     Every seed runs without a crash, then with one at every `stride`th step; of the delivery only,
-    or of everything.
+    or of everything, or of the steps up to `crashes_until`.
     """
-    for seed in range(1, 9):
+    for seed in seeds:
         plan = Plan(seed, 6, exactly_once, faults, stall=seed % 4 == 0, clock_back=True)
         crash_at: int | None = None
         steps = first = 0
@@ -42,16 +49,41 @@ def noticed(
                 world.run()
                 judge(world)
             except (AssertionError, CdcError) as complaint:
-                return f"{type(complaint).__name__}: {complaint}"
+                yield f"{type(complaint).__name__}: {complaint}"
             if crash_at is None:
                 steps, first = world.faults.steps, world.capture_steps if delivery else 0
-            crash_at = first + seed if crash_at is None else crash_at + stride
-    return ""
+                steps = min(steps, crashes_until or steps)
+            # With every step in turn none is left out at the beginning.
+            offset = seed if stride > 1 else 1
+            crash_at = first + offset if crash_at is None else crash_at + stride
+
+
+def noticed(*, exactly_once: bool = True, faults: bool = True, delivery: bool = False) -> str:
+    """The first complaint, empty if there is none; with a crash at every step of a delivery."""
+    found = complaints(
+        exactly_once=exactly_once, faults=faults, delivery=delivery, stride=1 if delivery else 23
+    )
+    return next(found, "")
+
+
+def noticed_at_the_beginning() -> str:
+    """The first complaint about readers at least once and a crash at each of the first steps.
+
+    Many seeds: something must be deleted exactly between the crash and the second slot.
+    """
+    found = complaints(
+        exactly_once=False, faults=False, stride=1, seeds=range(1, 21), crashes_until=36
+    )
+    return next(found, "")
 
 
 @pytest.mark.parametrize("exactly_once", [True, False], ids=["exactly once", "at least once"])
 def test_the_loops_as_they_are_are_not_complained_about(exactly_once: bool) -> None:
     assert noticed(exactly_once=exactly_once) == ""
+
+
+def test_the_loops_as_they_begin_are_not_complained_about() -> None:
+    assert noticed_at_the_beginning() == ""
 
 
 # --- capture --------------------------------------------------------------------------------------
@@ -178,19 +210,33 @@ def test_a_lost_deletion_of_a_part_is_noticed(monkeypatch: Patch) -> None:
     assert "to be deleted" in noticed()
 
 
-def test_snapshot_rows_in_front_of_the_first_checkpoint_are_noticed(monkeypatch: Patch) -> None:
-    start = MemorySource.start
+@pytest.mark.parametrize("committed_at_once", [True, False], ids=["source", "source and loop"])
+def test_snapshot_rows_in_front_of_the_first_checkpoint_are_noticed(
+    committed_at_once: bool, monkeypatch: Patch
+) -> None:
+    # The rule has two halves: the source says where it begins before it gives rows, and the loop
+    # commits a session's first batch at once. Without the first, rows can be seen until that
+    # commit; without both, until some later one. The second alone cannot be noticed here: the
+    # first rows of an empty log need a bound of their numbers, whose commit takes the place along.
+    # tests/unit/cdc/test_capture.py proves it.
+    start, begin = MemorySource.start, Session.__init__
 
     def mutated(self: MemorySource, checkpoint: Checkpoint | None) -> None:
         # Readers at least once see these rows; a crash then makes another slot, and what was
         # deleted in between stays for ever.
         start(self, checkpoint)
         if checkpoint is None and self._snapshot is not None:
-            next(self._snapshot)
+            assert next(self._snapshot).events == []
+
+    def begun(self: Session, *parts: Any) -> None:
+        begin(self, *parts)
+        assert self._first
+        self._first = committed_at_once
 
     monkeypatch.setattr(MemorySource, "start", mutated)
+    monkeypatch.setattr(Session, "__init__", begun)
 
-    assert "differs" in noticed(exactly_once=False, faults=False, stride=3)
+    assert "the log of public.items differs" in noticed_at_the_beginning()
 
 
 def test_a_writer_opened_before_the_lease_is_noticed(monkeypatch: Patch) -> None:
@@ -244,7 +290,7 @@ def test_offsets_before_dead_letters_are_noticed(monkeypatch: Patch) -> None:
 
     monkeypatch.setattr(Delivery, "_write", mutated)
 
-    assert "not among the letters" in noticed(delivery=True, stride=1)
+    assert "not among the letters" in noticed(delivery=True)
 
 
 def test_offsets_before_the_write_are_noticed(monkeypatch: Patch) -> None:
@@ -275,8 +321,11 @@ def test_a_write_that_is_not_tried_again_is_noticed(monkeypatch: Patch) -> None:
         return True
 
     monkeypatch.setattr(Delivery, "_insist", mutated)
+    # A seed shows what its first fault hits: documents that the store never got, or letters.
+    found = "\n".join(complaints())
 
-    assert "not among the letters" in noticed()
+    assert "the documents of public.items differ" in found
+    assert "not among the letters" in found
 
 
 def test_rejections_that_nobody_keeps_are_noticed(monkeypatch: Patch) -> None:
